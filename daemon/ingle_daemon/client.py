@@ -1,0 +1,289 @@
+"""The client side of the daemon's socket: plain calls, streams of events, and starting the daemon when it is away.
+
+Standard library only, and little of that: `ask` has its request on the wire 50 ms after the process began, and every
+import here counts against it (`http.client` alone costs a third of that). Requests go out as HTTP/1.0, so that an
+answer is a head and then bytes until the end; nothing needs to be unchunked. A stream is one JSON value a line.
+
+This module knows the transport, not what the values mean: they come back as plain JSON. Closing a stream cancels
+what the daemon does for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+
+from ingle_daemon import paths
+from ingle_daemon.errors import DaemonUnreachable, IngleError, from_wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+    from typing import Any
+
+__all__ = ["Stream", "acall", "astream", "call", "connect", "start_daemon", "stream"]
+
+_ENDS = ("done", "failed", "pulled")  # the event types that end a stream
+_HEAD_LIMIT = 64 * 1024
+_NO_DAEMON = (FileNotFoundError, ConnectionRefusedError)
+READY_FD_VARIABLE = "INGLE_READY_FD"
+
+
+# --- plain calls and streams ---------------------------------------------------------------------------------------
+
+
+def call(method: str, path: str, payload: object = None, *, autostart: bool = True) -> Any:
+    """One request, one JSON answer. Raises the IngleError that the daemon answered with."""
+    with _send(method, path, payload, autostart=autostart) as sock, sock.makefile("rb") as reader:
+        status = _status_of(reader.readline(_HEAD_LIMIT))
+        while reader.readline(_HEAD_LIMIT).strip():
+            pass
+        return _json_answer(status, reader.read())
+
+
+class Stream:
+    """The events of one streamed answer. The request is on the wire once this exists; closing it cancels.
+
+    Iterating yields JSON objects, up to and with the one that ends the answer. Raises the IngleError that a
+    "failed" event or an error status carries, and DaemonUnreachable when the daemon dies in the middle.
+    """
+
+    def __init__(self, path: str, payload: object, *, autostart: bool = True) -> None:
+        self._socket = _send("POST", path, payload, autostart=autostart)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with self._socket.makefile("rb") as reader:
+            status = _status_of(reader.readline(_HEAD_LIMIT))
+            while reader.readline(_HEAD_LIMIT).strip():
+                pass
+            if status != 200:
+                _json_answer(status, reader.read())
+            for line in reader:
+                yield (event := _event(line))
+                if event["type"] in _ENDS:
+                    return
+        raise _cut_off()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def stream(path: str, payload: object, *, autostart: bool = True) -> Stream:
+    """POST `payload` and return the stream of its events."""
+    return Stream(path, payload, autostart=autostart)
+
+
+# --- the same for asyncio ------------------------------------------------------------------------------------------
+
+
+async def acall(method: str, path: str, payload: object = None, *, autostart: bool = True) -> Any:
+    """`call` for asyncio. Cancelling the task closes the connection, which cancels the request."""
+    reader, writer = await _asend(method, path, payload, autostart=autostart)
+    try:
+        status = await _askip_head(reader)
+        return _json_answer(status, await reader.read())
+    finally:
+        writer.close()
+
+
+async def astream(path: str, payload: object, *, autostart: bool = True) -> AsyncIterator[dict[str, Any]]:
+    """`stream` for asyncio, as an async generator: close it (or cancel the task) to cancel the request."""
+    reader, writer = await _asend("POST", path, payload, autostart=autostart)
+    try:
+        status = await _askip_head(reader)
+        if status != 200:
+            _json_answer(status, await reader.read())
+        while line := await reader.readline():
+            yield (event := _event(line))
+            if event["type"] in _ENDS:
+                return
+        raise _cut_off()
+    finally:
+        writer.close()
+
+
+async def _asend(
+    method: str, path: str, payload: object, *, autostart: bool
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    import asyncio  # `ask` never comes here, and this import costs three times its budget
+
+    sock = await asyncio.to_thread(connect, autostart=autostart)
+    reader, writer = await asyncio.open_unix_connection(sock=sock, limit=16 * 1024 * 1024)
+    try:
+        writer.write(_request(method, path, payload))
+        await writer.drain()
+    except BaseException:
+        writer.close()
+        raise
+    return reader, writer
+
+
+async def _askip_head(reader: asyncio.StreamReader) -> int:
+    status = _status_of(await reader.readline())
+    while (await reader.readline()).strip():
+        pass
+    return status
+
+
+# --- HTTP, as little as it takes -----------------------------------------------------------------------------------
+
+
+def _send(method: str, path: str, payload: object, *, autostart: bool) -> socket.socket:
+    sock = connect(autostart=autostart)
+    try:
+        sock.sendall(_request(method, path, payload))
+    except BrokenPipeError:
+        pass  # refused before it was read to the end: the answer says why
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _request(method: str, path: str, payload: object) -> bytes:
+    body = b"" if payload is None else json.dumps(payload).encode()
+    head = (
+        f"{method} {path} HTTP/1.0\r\nHost: ingle\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _status_of(line: bytes) -> int:
+    parts = line.split(None, 2)
+    if len(parts) < 2 or not parts[1].isdigit():
+        raise _cut_off()
+    return int(parts[1])
+
+
+def _json_answer(status: int, body: bytes) -> Any:
+    try:
+        answer = json.loads(body) if body else None
+    except ValueError:
+        answer = None
+    if status < 400:
+        return answer
+    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+        raise from_wire(answer["error"])
+    raise IngleError(f"ingled answered HTTP {status}", hint=f"See {paths.log_file()}.")
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(line)
+    if event["type"] == "failed":
+        raise from_wire(event["error"])
+    return event
+
+
+def _cut_off() -> DaemonUnreachable:
+    return DaemonUnreachable(
+        "ingled ended while it answered",
+        hint=f"Ask again: it will be started anew. Its log: {paths.log_file()}",
+    )
+
+
+# --- finding and starting the daemon -------------------------------------------------------------------------------
+
+
+def connect(*, autostart: bool = True) -> socket.socket:
+    """A connection to the daemon, started if need be. Raises DaemonUnreachable."""
+    try:
+        return _connect()
+    except _NO_DAEMON:
+        if not autostart:
+            raise DaemonUnreachable("ingled is not running", hint="Any `ask` starts it.") from None
+    except OSError as exc:
+        raise DaemonUnreachable(f"cannot reach ingled at {paths.socket_file()}: {exc}") from exc
+    start_daemon()
+    try:
+        return _connect()
+    except OSError as exc:
+        raise DaemonUnreachable(
+            f"ingled was started but does not answer at {paths.socket_file()}: {exc}",
+            hint=f"Its log: {paths.log_file()}",
+        ) from exc
+
+
+def _connect() -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(str(paths.socket_file()))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def start_daemon() -> None:
+    """Start the daemon and wait until it listens. Of many clients at once one starts it, the others wait for that.
+
+    Raises the IngleError with which it refused to start (a wrong configuration, say), or DaemonUnreachable.
+    """
+    import fcntl  # from here on the 50 ms are lost anyway
+
+    try:
+        paths.private_dir(paths.runtime_dir())
+        lock = os.open(paths.start_lock(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise DaemonUnreachable(f"cannot make {paths.runtime_dir()}: {exc}", hint="Check its permissions.") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            _connect().close()
+            return  # somebody else was faster
+        _spawn_daemon()
+    finally:
+        os.close(lock)
+
+
+def _spawn_daemon() -> None:
+    """Spawn it detached, and wait for its word on the pipe: "ready", or the error that kept it from starting."""
+    import subprocess
+
+    env = dict(os.environ)
+    if os.sep in env.get("INGLE_MODEL", ""):
+        env["INGLE_MODEL"] = os.path.abspath(env["INGLE_MODEL"])  # noqa: PTH100 - the daemon lives in /
+    ours, its = os.pipe()
+    try:
+        env[READY_FD_VARIABLE] = str(its)
+        paths.private_dir(paths.state_dir())
+        with paths.log_file().open("ab") as log:
+            # Not from the current directory: `python -m` would import the user's own json.py from there.
+            # By way of a shell that ends at once: a client that lives long is not to be the daemon's parent, or a
+            # daemon that has ended would stay its zombie.
+            subprocess.run(
+                ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-m", "ingle_daemon.server"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=env,
+                pass_fds=(its,),
+                start_new_session=True,
+                check=False,
+            )
+    except OSError as exc:
+        os.close(ours)
+        raise DaemonUnreachable(f"cannot start ingled: {exc}", hint="Check the disk and the permissions.") from exc
+    finally:
+        os.close(its)
+    with os.fdopen(ours, "rb") as pipe:
+        word = pipe.read()
+    if word == b"ready":
+        return
+    if word:
+        raise from_wire(json.loads(word))
+    raise DaemonUnreachable("ingled ended before it was ready", hint=f"Its log: {paths.log_file()}")

@@ -1,0 +1,127 @@
+"""Settings: a fully defaulted tree, parsed once from the user's TOML file. Bad input is a message with its line.
+
+This module knows what may be set, not what any of it does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+import tomli
+
+from ingle_daemon import paths
+from ingle_daemon.errors import UsageError
+
+__all__ = ["ApiSettings", "EngineSettings", "ServerSettings", "Settings", "load", "parse"]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class EngineSettings(_Section, frozen=True, kw_only=True):
+    model: str = ""
+    """A name from the store or a path to any GGUF; empty: the store's current model. INGLE_MODEL overrides it."""
+    context: int = 8192
+    """Tokens of context, cut down to what the model was trained for."""
+    threads: int = 0
+    """CPU threads; 0 chooses."""
+    gpu_layers: int = -1
+    """Layers on the GPU; -1 is all."""
+    batch: int = 256
+    """Tokens evaluated in one step at most; a smaller one cancels sooner."""
+
+
+class ServerSettings(_Section, frozen=True, kw_only=True):
+    tcp_port: int = 0
+    """Also listen on 127.0.0.1 at this port, behind a bearer token; 0 is off."""
+    max_body_bytes: int = 64 * 1024 * 1024
+    """A larger request is refused."""
+
+
+class ApiSettings(_Section, frozen=True, kw_only=True):
+    url: str = ""
+    """Base URL of an OpenAI-compatible API, as far as /v1."""
+    model: str = ""
+    key_env: str = ""
+    """The environment variable that holds the key. The key itself never stands in this file."""
+    allow: bool = False
+    """Consent: questions may go there."""
+    context: int = 128_000
+    """Tokens that its context holds."""
+    price_in: float | None = None
+    """US dollars a million prompt tokens."""
+    price_out: float | None = None
+    """US dollars a million answer tokens."""
+    timeout: float = 60.0
+    """Seconds without a byte before the call is given up."""
+
+
+class AskSettings(_Section, frozen=True, kw_only=True):
+    max_tokens: int = 1024
+    """The longest answer; this much context is kept free for it."""
+    temperature: float = 0.2
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    offline: bool = False
+    """Nothing ever leaves this machine."""
+    engine: EngineSettings = EngineSettings()
+    server: ServerSettings = ServerSettings()
+    api: ApiSettings = ApiSettings()
+    ask: AskSettings = AskSettings()
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings; a missing file is all defaults. Raises UsageError with file and line."""
+    path = path or paths.config_file()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"cannot read {path}: {exc}", hint="Make it a readable UTF-8 file.") from exc
+    settings = parse(text, str(path))
+    if model := os.environ.get("INGLE_MODEL"):
+        settings = msgspec.structs.replace(settings, engine=msgspec.structs.replace(settings.engine, model=model))
+    return settings
+
+
+def parse(text: str, name: str = "config.toml") -> Settings:
+    """Settings from TOML text. Raises UsageError naming `name` and the line."""
+    try:
+        table = tomli.loads(text)
+    except tomli.TOMLDecodeError as exc:
+        raise UsageError(f"{name}:{exc.lineno}: not valid TOML: {exc.msg}", hint="Correct that line.") from exc
+    try:
+        return msgspec.convert(table, Settings)
+    except msgspec.ValidationError as exc:
+        what, _, where = str(exc).partition(" - at `$")
+        keys = where.rstrip("`").lstrip(".").split(".") if where else []
+        if unknown := re.search(r"unknown field `(.+)`", what):
+            keys.append(unknown[1])
+        keys = [key for key in keys if key]
+        raise UsageError(
+            f"{name}:{_line_of(text, keys)}: {'.'.join(keys) or 'settings'}: {what}",
+            hint="The settings and their types are listed in docs/configuration.md.",
+        ) from exc
+
+
+def _line_of(text: str, keys: list[str]) -> int:
+    """The line on which the setting `keys` stands; the closest one found when it cannot be told."""
+    line, table = 1, ""
+    for number, content in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", content):
+            table = header[1]
+            if keys and table == keys[0]:
+                line = number
+        elif (
+            keys
+            and re.match(rf"\s*(?:{re.escape('.'.join(keys))}|{re.escape(keys[-1])})\s*=", content)
+            and (table == ".".join(keys[:-1]) or "." in content.split("=")[0])
+        ):
+            return number
+    return line

@@ -1,0 +1,276 @@
+"""Wire types: what a front end, the daemon and the engine worker say to each other. Frozen values, no behaviour.
+
+The same types travel as JSON over HTTP (`/ingle/…`) and as msgpack between the daemon and its worker. Token counts
+are in tokens, durations in milliseconds unless a name says otherwise. This module knows neither transport.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "AskRequest",
+    "ChatMessage",
+    "ChatPrompt",
+    "ContextPiece",
+    "Delta",
+    "Done",
+    "Event",
+    "Failed",
+    "Fit",
+    "GenerateRequest",
+    "InfillPrompt",
+    "Limits",
+    "ModelInfo",
+    "Priority",
+    "Prompt",
+    "Pulled",
+    "Pulling",
+    "Role",
+    "Route",
+    "Routed",
+    "Sampling",
+    "Started",
+    "TextPrompt",
+    "Timings",
+    "TokenPrompt",
+    "Usage",
+]
+
+
+class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A plain value; fields at their default stay off the wire."""
+
+
+# --- prompts -------------------------------------------------------------------------------------------------------
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class ChatMessage(_Value, frozen=True):
+    role: Role
+    content: str
+
+
+class ChatPrompt(_Value, frozen=True, tag="chat"):
+    """Messages; the worker renders them with the model's own chat template."""
+
+    messages: tuple[ChatMessage, ...]
+
+
+class TextPrompt(_Value, frozen=True, tag="text"):
+    """Plain text, tokenized as it stands. `special`: names of special tokens in it become those tokens."""
+
+    text: str
+    special: bool = True
+
+
+class TokenPrompt(_Value, frozen=True, tag="tokens"):
+    """Token ids of the loaded model."""
+
+    tokens: tuple[int, ...]
+
+
+class ContextPiece(_Value, frozen=True):
+    """A piece of another file (llama-server's `input_extra`)."""
+
+    text: str
+    filename: str = ""
+
+
+class InfillPrompt(_Value, frozen=True, tag="infill"):
+    """A hole in a file: what stands before it, what stands after it, and pieces of other files.
+
+    The file's own text is never read as special tokens. `filename` and `repo` are the real ones, or empty.
+    """
+
+    prefix: str
+    suffix: str = ""
+    extra: tuple[ContextPiece, ...] = ()
+    filename: str = ""
+    repo: str = ""
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt | InfillPrompt
+
+
+# --- a request to the engine ---------------------------------------------------------------------------------------
+
+Priority = Literal["completion", "ask", "warm-up"]
+
+
+class Sampling(_Value, frozen=True):
+    """How the next token is drawn. `temperature` 0 is greedy; `seed` None is a random one; `top_k` 0 is all."""
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    seed: int | None = None
+
+
+class Limits(_Value, frozen=True):
+    """When to stop. `max_tokens` None: until the context is full.
+
+    `time_ms` counts from the first generated token and cuts only after a whole line has been generated, as
+    llama-server's `t_max_predict_ms` does. `min_indent` stops at the first line indented by fewer columns.
+    """
+
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    time_ms: int | None = None
+    min_indent: int = 0
+
+
+class GenerateRequest(_Value, frozen=True):
+    """One request to an engine. With `logprobs`, every Delta carries log-probabilities of its tokens."""
+
+    prompt: Prompt
+    priority: Priority = "ask"
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+    logprobs: bool = False
+
+
+# --- what an engine answers ----------------------------------------------------------------------------------------
+
+StopReason = Literal["end", "stop", "limit", "time", "indent"]
+
+
+class Timings(_Value, frozen=True):
+    """What one request cost. `cache_n` tokens of the prompt were already evaluated, `prompt_n` were not."""
+
+    cache_n: int = 0
+    prompt_n: int = 0
+    prompt_ms: float = 0.0
+    predicted_n: int = 0
+    predicted_ms: float = 0.0
+    queue_ms: float = 0.0
+
+
+class Started(_Value, frozen=True, tag="started"):
+    """The prompt is counted and accepted."""
+
+    prompt_tokens: int
+    n_ctx: int
+
+
+class Delta(_Value, frozen=True, tag="delta"):
+    """More of the answer: whole characters, never a part of a stop string."""
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+
+class Done(_Value, frozen=True, tag="done"):
+    """The end. `stop` is the stop string that was met. `usage` is set by API models, `timings` by engines."""
+
+    reason: StopReason
+    stop: str = ""
+    timings: Timings = Timings()
+    usage: Usage | None = None
+
+
+class Failed(_Value, frozen=True, tag="failed"):
+    """The end, unhappily: `IngleError.to_wire()`."""
+
+    error: dict[str, object]
+
+
+class Usage(_Value, frozen=True):
+    """What an API model counted and took. `cost` is in US dollars, None where the price is not known."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None = None
+
+
+# --- routes --------------------------------------------------------------------------------------------------------
+
+RouteKind = Literal["local", "remote-engine", "api"]
+
+
+class Route(_Value, frozen=True):
+    """Where a request runs, and why."""
+
+    kind: RouteKind
+    model: str
+    reason: str
+
+
+class Routed(_Value, frozen=True, tag="routed"):
+    """The first event of every answer to `/ingle/ask`."""
+
+    route: Route
+    fit: Fit | None = None
+
+
+class Fit(_Value, frozen=True):
+    """Tokens: what the prompt needs, what is kept for the answer, what the context holds.
+
+    `exact` is False when the prompt is so large that only a lower bound was counted.
+    """
+
+    prompt_tokens: int
+    reserved: int
+    n_ctx: int
+    exact: bool = True
+
+
+class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
+    """`POST /ingle/ask`. Answered by one JSON event a line: Routed, Delta …, then Done or Failed.
+
+    `route`: "auto" lets the policy choose; "local" and "api" insist.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    route: Literal["auto", "local", "api"] = "auto"
+    max_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+
+
+Event = Routed | Started | Delta | Done | Failed
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+class ModelInfo(_Value, frozen=True):
+    """A loaded model. `fim` says how it fills in the middle: "psm", "spm", or "" where it cannot."""
+
+    name: str
+    path: str
+    description: str
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_params: int
+    size_bytes: int
+    fim: str = ""
+    chat: bool = False
+    load_ms: float = 0.0
+
+
+class Pulling(_Value, frozen=True, tag="pulling"):
+    """Progress of a model on its way. `step`: "download", "unpack", "verify"."""
+
+    model: str
+    step: str
+    done_bytes: int
+    total_bytes: int
+
+
+class Pulled(_Value, frozen=True, tag="pulled"):
+    """The model is in the store."""
+
+    model: str
+    path: str
+
+
+PullEvent = Pulling | Pulled | Failed
