@@ -1,0 +1,1 @@
+"""The engine worker: one process, one loaded model, many sequences."""

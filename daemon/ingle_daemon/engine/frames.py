@@ -1,0 +1,177 @@
+"""What the daemon and its engine worker say to each other over their socket pair: length-prefixed msgpack frames.
+
+Both sides import this module; it knows the shape of a frame, not when one is sent. Every request carries an id chosen
+by the daemon, and everything that answers it carries the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import BinaryIO
+
+import msgspec
+
+from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
+
+__all__ = [
+    "Cancel",
+    "Count",
+    "Counted",
+    "Detokenize",
+    "Evented",
+    "FromWorker",
+    "Load",
+    "LoadFailed",
+    "Loaded",
+    "Refused",
+    "Submit",
+    "Text",
+    "ToWorker",
+    "Tokenize",
+    "Tokens",
+    "decode_from_worker",
+    "decode_to_worker",
+    "encode",
+    "read_frame",
+    "read_frame_async",
+]
+
+
+class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):
+    pass
+
+
+# --- to the worker -------------------------------------------------------------------------------------------------
+
+
+class Load(_Frame, frozen=True, tag="load"):
+    """The first frame: what to load. Answered by Loaded or LoadFailed."""
+
+    name: str
+    path: str
+    context: int
+    threads: int
+    gpu_layers: int
+    batch: int
+
+
+class Submit(_Frame, frozen=True, tag="submit"):
+    """Answered by Evented: Started, Delta …, then Done or Failed."""
+
+    id: int
+    request: GenerateRequest
+
+
+class Cancel(_Frame, frozen=True, tag="cancel"):
+    """The request's last frame: nothing answers it."""
+
+    id: int
+
+
+class Count(_Frame, frozen=True, tag="count"):
+    """Answered by Counted or Refused."""
+
+    id: int
+    prompt: Prompt
+    reserved: int
+
+
+class Tokenize(_Frame, frozen=True, tag="tokenize"):
+    """Answered by Tokens or Refused."""
+
+    id: int
+    text: str
+    special: bool
+
+
+class Detokenize(_Frame, frozen=True, tag="detokenize"):
+    """Answered by Text or Refused."""
+
+    id: int
+    tokens: tuple[int, ...]
+
+
+ToWorker = Load | Submit | Cancel | Count | Tokenize | Detokenize
+
+
+# --- from the worker -----------------------------------------------------------------------------------------------
+
+
+class Loaded(_Frame, frozen=True, tag="loaded"):
+    info: ModelInfo
+
+
+class LoadFailed(_Frame, frozen=True, tag="load_failed"):
+    error: dict[str, object]
+
+
+class Evented(_Frame, frozen=True, tag="evented"):
+    id: int
+    event: Started | Delta | Done | Failed
+
+
+class Counted(_Frame, frozen=True, tag="counted"):
+    id: int
+    fit: Fit
+
+
+class Tokens(_Frame, frozen=True, tag="tokens"):
+    id: int
+    tokens: tuple[int, ...]
+
+
+class Text(_Frame, frozen=True, tag="text"):
+    id: int
+    text: str
+
+
+class Refused(_Frame, frozen=True, tag="refused"):
+    """A Count, Tokenize or Detokenize that failed."""
+
+    id: int
+    error: dict[str, object]
+
+
+FromWorker = Loaded | LoadFailed | Evented | Counted | Tokens | Text | Refused
+
+
+# --- the codec -----------------------------------------------------------------------------------------------------
+
+_LENGTH = struct.Struct(">I")
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+def encode(frame: ToWorker | FromWorker) -> bytes:
+    """The frame with its length in front."""
+    body = _encoder.encode(frame)
+    return _LENGTH.pack(len(body)) + body
+
+
+def decode_to_worker(body: bytes) -> ToWorker:
+    return _to_worker.decode(body)
+
+
+def decode_from_worker(body: bytes) -> FromWorker:
+    return _from_worker.decode(body)
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """The next frame's body; None when the other side is gone."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    body = stream.read(length)
+    return body if len(body) == length else None
+
+
+async def read_frame_async(reader: asyncio.StreamReader) -> bytes | None:
+    """The next frame's body; None when the other side is gone."""
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        return await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None

@@ -1,0 +1,218 @@
+"""What of a prompt is already in the KV cache, and the edit plan to reuse it. Pure: it never sees a tensor.
+
+The cache is one pool of cells shared by a fixed number of slots (llama.cpp calls them sequences; `kv_unified`). Two
+slots may share cells: a copy costs metadata only. This table mirrors which tokens stand in which slot, plans what to
+reuse, and counts cells the way llama.cpp will. Finished requests stay resident until their cells are needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+
+__all__ = ["Clear", "Copy", "Edit", "KvTable", "Resident", "Reuse", "Truncate", "common_prefix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Cells of `source` at positions [0, length) also become `target`'s."""
+
+    source: int
+    target: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Forget what `slot` holds from position `length` on."""
+
+    slot: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Forget everything `slot` holds."""
+
+    slot: int
+
+
+Edit = Copy | Truncate | Clear
+
+
+@dataclass(slots=True)
+class Resident:
+    """What one slot holds. `cells` are the identities of its cells, parallel to `tokens`; copies share them."""
+
+    slot: int
+    tokens: list[int] = field(default_factory=list)
+    cells: list[int] = field(default_factory=list)
+    busy: bool = False
+    reserved: int = 0
+    used_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """Admission of a request: run in `slot`, whose first `length` tokens are evaluated once `edits` are applied."""
+
+    slot: int
+    length: int
+    edits: tuple[Edit, ...]
+
+
+_TAIL_WORTH_KEEPING = 256
+"""An idle resident that would lose more tokens than this, or more than it shares, is copied from, not taken over."""
+
+
+class KvTable:
+    """The residents of all slots. Mutating methods return the edits that bring the real cache to the same state."""
+
+    def __init__(self, slots: int, cells: int) -> None:
+        self.cells = cells
+        self._residents = [Resident(slot) for slot in range(slots)]
+        self._owners: Counter[int] = Counter()
+        self._new_cell = count()
+        self._clock = count(1)
+
+    @property
+    def used(self) -> int:
+        """Cells that hold something."""
+        return len(self._owners)
+
+    @property
+    def promised(self) -> int:
+        """Cells that busy slots may still fill."""
+        return sum(resident.reserved for resident in self._residents)
+
+    def admit(self, prompt: list[int], headroom: int) -> Reuse | None:
+        """Make room for a request and `headroom` more tokens, reusing what is there.
+
+        None when busy slots leave too little room. At least the prompt's last token stays to be evaluated, because
+        its logits are needed.
+        """
+        source, length = self._best_source(prompt)
+        need = len(prompt) - length + headroom
+        for slot in self._places(source, length):
+            victims = self._victims(need, slot, source, length)
+            if victims is not None:
+                return self._occupy(slot, source, length, victims, need)
+        return None
+
+    def evaluated(self, slot: int, tokens: list[int]) -> None:
+        """`tokens` were decoded at the end of `slot`."""
+        resident = self._residents[slot]
+        self._extend(resident, tokens, [next(self._new_cell) for _ in tokens])
+        resident.reserved = max(resident.reserved - len(tokens), 0)
+
+    def grow(self, slot: int, count: int) -> tuple[Edit, ...] | None:
+        """Promise `slot` room for `count` more tokens, at the cost of idle residents; None when there is none."""
+        resident = self._residents[slot]
+        victims = self._victims(count, resident, resident, len(resident.tokens))
+        if victims is None:
+            return None
+        for victim in victims:
+            self._shorten(victim, 0)
+        resident.reserved += count
+        return tuple(Clear(victim.slot) for victim in victims)
+
+    def release(self, slot: int) -> None:
+        """The request is over; its tokens stay for whoever can reuse them."""
+        resident = self._residents[slot]
+        resident.busy, resident.reserved, resident.used_at = False, 0, next(self._clock)
+
+    def drop(self, slot: int) -> tuple[Edit, ...]:
+        """Forget what `slot` holds, busy or not."""
+        self._shorten(self._residents[slot], 0)
+        self.release(slot)
+        return (Clear(slot),)
+
+    def room(self, slot: int) -> int:
+        """Tokens that `slot` may still grow by without asking."""
+        return self._residents[slot].reserved
+
+    def idle(self) -> list[Resident]:
+        """Residents that no request runs in, least recently used first."""
+        held = [resident for resident in self._residents if resident.tokens and not resident.busy]
+        return sorted(held, key=lambda resident: resident.used_at)
+
+    def _best_source(self, prompt: list[int]) -> tuple[Resident | None, int]:
+        best, longest = None, 0
+        for resident in self._residents:
+            length = min(common_prefix(resident.tokens, prompt), len(prompt) - 1)
+            if length > longest or (length == longest and length and best is not None and best.busy):
+                best, longest = resident, length
+        return best, longest
+
+    def _places(self, source: Resident | None, length: int) -> list[Resident]:
+        """Slots to run in, the best first. An idle source that loses little is taken over, else it is copied from."""
+        idle = [resident for resident in self._residents if not resident.busy and resident is not source]
+        others = sorted(idle, key=lambda resident: (bool(resident.tokens), resident.used_at))[:1]
+        if source is None or source.busy:
+            return others
+        lost = len(source.tokens) - length
+        small_loss = lost <= min(length, _TAIL_WORTH_KEEPING)
+        return [source, *others] if small_loss else [*others, source]
+
+    def _victims(self, need: int, slot: Resident, source: Resident | None, length: int) -> list[Resident] | None:
+        """Idle residents to drop, least recently used first, so that `need` cells are free; None if that cannot be."""
+        missing = self.used + self.promised + need - self.cells
+        leaving: Counter[int] = Counter(slot.cells[length:] if slot is source else slot.cells)
+        missing -= sum(1 for cell in leaving if self._owners[cell] == 1)
+        victims: list[Resident] = []
+        for resident in self.idle():
+            if missing <= 0:
+                break
+            if resident is slot or resident is source:
+                continue
+            victims.append(resident)
+            leaving.update(resident.cells)
+            missing -= sum(1 for cell in resident.cells if leaving[cell] == self._owners[cell])
+        return victims if missing <= 0 else None
+
+    def _occupy(
+        self, slot: Resident, source: Resident | None, length: int, victims: list[Resident], need: int
+    ) -> Reuse:
+        edits: list[Edit] = [Clear(victim.slot) for victim in victims]
+        for victim in victims:
+            self._shorten(victim, 0)
+        if slot is source:
+            if len(slot.tokens) > length:
+                edits.append(Truncate(slot.slot, length))
+            self._shorten(slot, length)
+        else:
+            if slot.tokens:
+                edits.append(Clear(slot.slot))
+            self._shorten(slot, 0)
+            if source is not None:
+                edits.append(Copy(source.slot, slot.slot, length))
+                self._extend(slot, source.tokens[:length], source.cells[:length])
+        slot.busy, slot.reserved, slot.used_at = True, need, next(self._clock)
+        return Reuse(slot.slot, length, tuple(edits))
+
+    def _shorten(self, resident: Resident, length: int) -> None:
+        for cell in resident.cells[length:]:
+            self._owners[cell] -= 1
+            if not self._owners[cell]:
+                del self._owners[cell]
+        del resident.tokens[length:], resident.cells[length:]
+
+    def _extend(self, resident: Resident, tokens: list[int], cells: list[int]) -> None:
+        resident.tokens += tokens
+        resident.cells += cells
+        self._owners.update(cells)
+
+
+def common_prefix(a: list[int], b: list[int]) -> int:
+    """Length of the longest common prefix, by halving: list comparison runs at C speed."""
+    low, high = 0, min(len(a), len(b))
+    if a[:high] == b[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

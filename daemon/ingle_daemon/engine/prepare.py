@@ -1,0 +1,114 @@
+"""From a prompt to token ids: chat template, fill-in-the-middle, or plain text. Counts exactly; truncates no question.
+
+It knows the vocabulary and the context's size, not what runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ingle_daemon.engine.chat import ChatTemplate
+from ingle_daemon.engine.runner import Vocabulary
+from ingle_daemon.errors import DoesNotFit, UsageError
+from ingle_daemon.fim.assemble import FimTokens, assemble
+from ingle_daemon.protocol import (
+    ChatPrompt,
+    Fit,
+    GenerateRequest,
+    InfillPrompt,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+)
+
+__all__ = ["Prepared", "Preparer"]
+
+_INFILL_BUDGET = 2048
+"""Tokens of a fill-in-the-middle prompt at most: more context costs prefill and gains little at this size of model."""
+_INFILL_ANSWER = 128
+"""Tokens kept free for a completion that sets no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request ready to run: at most `max_new` tokens after `tokens`, stopping at any of `stops` too."""
+
+    tokens: list[int]
+    stops: tuple[str, ...]
+    max_new: int
+
+
+class Preparer:
+    """Turns prompts into tokens for one loaded model. Thread-safe."""
+
+    def __init__(self, vocab: Vocabulary, template: ChatTemplate, n_ctx: int) -> None:
+        self._vocab = vocab
+        self._template = template
+        self._n_ctx = n_ctx
+        bos = vocab.bos if vocab.adds_bos else -1
+        self.fim = FimTokens(vocab.fim_pre, vocab.fim_suf, vocab.fim_mid, vocab.fim_rep, vocab.fim_sep, bos)
+
+    def prepare(self, request: GenerateRequest) -> Prepared:
+        """Raises DoesNotFit with the numbers, and UsageError for a prompt that makes no sense."""
+        wanted = request.limits.max_tokens
+        if isinstance(request.prompt, InfillPrompt):
+            budget = min(_INFILL_BUDGET, self._n_ctx - min(wanted or _INFILL_ANSWER, self._n_ctx // 2))
+            assembled = assemble(request.prompt, self._vocab, self.fim, budget)
+            tokens, stops = assembled.tokens or self._empty(), assembled.stops
+        else:
+            self._refuse_hopeless(request.prompt)
+            tokens, stops = self._tokens(request.prompt), ()
+        room = self._n_ctx - len(tokens)
+        if room < 1:
+            raise _does_not_fit(len(tokens), self._n_ctx, exact=True)
+        return Prepared(tokens, (*request.limits.stop, *stops), room if wanted is None else min(wanted, room))
+
+    def fit(self, prompt: Prompt, reserved: int) -> Fit:
+        """Count without running. A prompt many times too large is bounded from below, not counted."""
+        if isinstance(prompt, InfillPrompt):
+            return Fit(_INFILL_BUDGET, reserved, self._n_ctx)
+        if (bound := self._lower_bound(prompt)) > self._n_ctx:
+            return Fit(bound, reserved, self._n_ctx, exact=False)
+        return Fit(len(self._tokens(prompt)), reserved, self._n_ctx)
+
+    def _tokens(self, prompt: ChatPrompt | TextPrompt | TokenPrompt) -> list[int]:
+        if isinstance(prompt, ChatPrompt):
+            return self._chat_tokens(prompt)
+        if isinstance(prompt, TextPrompt):
+            return self._vocab.tokenize(prompt.text, special=prompt.special, add_special=True) or self._empty()
+        if wrong := [token for token in prompt.tokens if not 0 <= token < self._vocab.size]:
+            raise UsageError(f"the model has no token {wrong[0]}", hint=f"Ids run from 0 to {self._vocab.size - 1}.")
+        return list(prompt.tokens) or self._empty()
+
+    def _chat_tokens(self, prompt: ChatPrompt) -> list[int]:
+        first, *rest = self._template.render(prompt.messages)
+        has_bos = first.startswith(self._vocab.spelling(self._vocab.bos) or "\0")
+        tokens = self._vocab.tokenize(first, special=True, add_special=self._vocab.adds_bos and not has_bos)
+        for piece in rest:
+            tokens += self._vocab.tokenize(piece, special=True)
+        return tokens
+
+    def _empty(self) -> list[int]:
+        """What an empty prompt is made of: something must be evaluated to draw a token after it."""
+        return [self._vocab.bos if self._vocab.bos >= 0 else self._vocab.eos]
+
+    def _refuse_hopeless(self, prompt: ChatPrompt | TextPrompt | TokenPrompt) -> None:
+        if (bound := self._lower_bound(prompt)) > self._n_ctx:
+            raise _does_not_fit(bound, self._n_ctx, exact=False)
+
+    def _lower_bound(self, prompt: ChatPrompt | TextPrompt | TokenPrompt) -> int:
+        """No token spells more than the longest one: a bound that costs nothing, whatever the size."""
+        if isinstance(prompt, TokenPrompt):
+            return len(prompt.tokens)
+        if isinstance(prompt, TextPrompt):
+            return len(prompt.text) // self._vocab.longest
+        return sum(len(message.content) for message in prompt.messages) // self._vocab.longest
+
+
+def _does_not_fit(needed: int, n_ctx: int, *, exact: bool) -> DoesNotFit:
+    return DoesNotFit(
+        f"the prompt takes {'' if exact else 'at least '}{needed} tokens, the context holds {n_ctx}",
+        hint="Shorten it, raise [engine] context where the model allows it, or set up an API model.",
+        n_prompt_tokens=needed,
+        n_ctx=n_ctx,
+    )

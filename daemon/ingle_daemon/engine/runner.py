@@ -1,0 +1,302 @@
+"""The only module that imports llama_cpp: one model, one context, batches in, logits and samples out.
+
+It owns the native memory and frees it. It knows slots and positions, not requests, priorities or text.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp as llama
+import numpy as np
+import numpy.typing as npt
+
+from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
+from ingle_daemon.errors import NoModel
+from ingle_daemon.protocol import Sampling
+
+__all__ = ["BatchItem", "OutOfCells", "Runner", "RunnerOptions", "Sampler", "Vocabulary"]
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _silence(_level: int, _text: bytes, _data: object) -> None:
+    """llama.cpp writes to stderr otherwise, and that is the daemon's log."""
+
+
+llama.llama_log_set(_silence, None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How to load a model. `context` in tokens, cut down to what the model was trained for."""
+
+    path: str
+    context: int
+    threads: int
+    gpu_layers: int
+    batch: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """`tokens` appended to `slot` from position `start` on; logits of the last `outputs` of them are wanted."""
+
+    slot: int
+    start: int
+    tokens: list[int]
+    outputs: int
+
+
+class OutOfCells(Exception):
+    """The KV cache has no room for the batch; nothing of it was evaluated."""
+
+
+class Vocabulary:
+    """Text to tokens and back. Thread-safe: it only reads the model."""
+
+    def __init__(self, vocab: Any) -> None:
+        self._vocab = vocab
+        self.size: int = llama.llama_vocab_n_tokens(vocab)
+        self.adds_bos: bool = llama.llama_vocab_get_add_bos(vocab)
+        self.bos: int = llama.llama_vocab_bos(vocab)
+        self.eos: int = llama.llama_vocab_eos(vocab)
+        self.fim_pre: int = llama.llama_vocab_fim_pre(vocab)
+        self.fim_suf: int = llama.llama_vocab_fim_suf(vocab)
+        self.fim_mid: int = llama.llama_vocab_fim_mid(vocab)
+        self.fim_rep: int = llama.llama_vocab_fim_rep(vocab)
+        self.fim_sep: int = llama.llama_vocab_fim_sep(vocab)
+        self._pieces: dict[int, bytes] = {}
+        self._ends = frozenset(t for t in range(self.size) if llama.llama_vocab_is_eog(vocab, t))
+        self.longest = max((len(self.piece(t)) for t in range(self.size)), default=1)
+
+    def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]:
+        """Tokens of `text`. `special` reads names of special tokens in it; `add_special` adds BOS where due."""
+        raw = text.encode("utf-8", errors="replace")
+        room = len(raw) + 8
+        out = (llama.llama_token * room)()
+        n = llama.llama_tokenize(self._vocab, raw, len(raw), out, room, add_special, special)
+        assert n >= 0, "a token spans at least one byte"
+        return list(out[:n])
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; a special token stands for none."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._read_piece(token, special=False)
+        return known
+
+    def is_end(self, token: int) -> bool:
+        """An end-of-generation token."""
+        return token in self._ends
+
+    def spelling(self, token: int) -> str:
+        """How a token is written, special ones too."""
+        return self._read_piece(token, special=True).decode("utf-8", errors="replace") if token >= 0 else ""
+
+    def special_spellings(self) -> list[str]:
+        """The spellings of all control tokens."""
+        return [
+            self.spelling(token)
+            for token in range(self.size)
+            if llama.llama_vocab_is_control(self._vocab, token) or token in self._ends
+        ]
+
+    def _read_piece(self, token: int, *, special: bool) -> bytes:
+        buffer = ctypes.create_string_buffer(64)
+        n = llama.llama_token_to_piece(self._vocab, token, buffer, 64, 0, special)
+        if n < 0:
+            buffer = ctypes.create_string_buffer(-n)
+            n = llama.llama_token_to_piece(self._vocab, token, buffer, -n, 0, special)
+        return buffer.raw[:n]
+
+
+class Sampler:
+    """Draws one sequence's tokens. Greedy without penalties needs no chain and takes none."""
+
+    def __init__(self, sampling: Sampling, vocab_size: int) -> None:
+        self.greedy = sampling.temperature <= 0 and sampling.repeat_penalty == 1.0
+        self._chain: Any = None
+        if self.greedy:
+            return
+        self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        for link in _links(sampling, vocab_size):
+            llama.llama_sampler_chain_add(self._chain, link)
+
+    def accept(self, tokens: Iterable[int]) -> None:
+        """Count `tokens` for the penalties, as if drawn here."""
+        if self._chain is not None:
+            for token in tokens:
+                llama.llama_sampler_accept(self._chain, token)
+
+    def draw(self, context: Any, output: int) -> int:
+        """The next token after the batch's output number `output`."""
+        token: int = llama.llama_sampler_sample(self._chain, context, output)
+        return token
+
+    def close(self) -> None:
+        if self._chain is not None:
+            llama.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+def _links(sampling: Sampling, vocab_size: int) -> list[Any]:
+    """llama-server's default order."""
+    links = []
+    if sampling.repeat_penalty != 1.0:
+        links.append(
+            llama.llama_sampler_init_penalties(vocab_size, sampling.repeat_last_n, sampling.repeat_penalty, 0.0, 0.0)
+        )
+    if sampling.temperature <= 0:
+        return [*links, llama.llama_sampler_init_greedy()]
+    seed = llama.LLAMA_DEFAULT_SEED if sampling.seed is None else sampling.seed & 0xFFFFFFFF
+    return [
+        *links,
+        llama.llama_sampler_init_top_k(sampling.top_k),
+        llama.llama_sampler_init_top_p(sampling.top_p, 1),
+        llama.llama_sampler_init_min_p(sampling.min_p, 1),
+        llama.llama_sampler_init_temp(sampling.temperature),
+        llama.llama_sampler_init_dist(seed),
+    ]
+
+
+class Runner:
+    """A loaded model and its context. Not thread-safe: one thread decodes.
+
+    Raises NoModel when llama.cpp cannot load the file.
+    """
+
+    def __init__(self, options: RunnerOptions) -> None:
+        begin = time.perf_counter()
+        llama.llama_backend_init()
+        self._model = _load_model(options)
+        self.vocab = Vocabulary(llama.llama_model_get_vocab(self._model))
+        self.n_ctx_train: int = llama.llama_model_n_ctx_train(self._model)
+        self.n_ctx = min(options.context, self.n_ctx_train)
+        self.batch = min(options.batch, self.n_ctx)
+        self._context = _make_context(self._model, options, self.n_ctx, self.batch)
+        self._memory = llama.llama_get_memory(self._context)
+        self._batch = llama.llama_batch_init(self.batch, 0, 1)
+        self._views = _BatchViews(self._batch, self.batch)
+        self.n_params: int = llama.llama_model_n_params(self._model)
+        self.size_bytes: int = llama.llama_model_size(self._model)
+        self.load_ms = (time.perf_counter() - begin) * 1000
+
+    @property
+    def description(self) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        llama.llama_model_desc(self._model, buffer, len(buffer))
+        return buffer.value.decode("utf-8", errors="replace")
+
+    @property
+    def chat_template(self) -> str:
+        """The GGUF's Jinja source, or empty."""
+        source: bytes | None = llama.llama_model_chat_template(self._model, None)
+        return source.decode("utf-8", errors="replace") if source else ""
+
+    def apply(self, edits: Iterable[Edit]) -> None:
+        """Bring the KV cache to the state that `KvTable` planned."""
+        for edit in edits:
+            if isinstance(edit, Copy):
+                llama.llama_memory_seq_cp(self._memory, edit.source, edit.target, 0, edit.length)
+            elif isinstance(edit, Truncate):
+                llama.llama_memory_seq_rm(self._memory, edit.slot, edit.length, -1)
+            else:
+                assert isinstance(edit, Clear)
+                llama.llama_memory_seq_rm(self._memory, edit.slot, -1, -1)
+
+    def decode(self, items: Sequence[BatchItem]) -> None:
+        """Evaluate one batch. Outputs are numbered in the order in which the items ask for them.
+
+        Raises OutOfCells, after which nothing has changed, and RuntimeError when the backend fails.
+        """
+        self._batch.n_tokens = self._views.fill(items)
+        result = llama.llama_decode(self._context, self._batch)
+        if result == 1:
+            raise OutOfCells
+        if result != 0:
+            raise RuntimeError(f"llama_decode failed with {result}")
+
+    def logits(self, output: int) -> npt.NDArray[np.float32]:
+        """A view of the logits of output `output` of the last batch; the next decode overwrites it."""
+        pointer = llama.llama_get_logits_ith(self._context, self._views.rows[output])
+        return np.ctypeslib.as_array(pointer, shape=(self.vocab.size,))
+
+    def sample(self, sampler: Sampler, output: int) -> int:
+        """The next token after output `output` of the last batch."""
+        if sampler.greedy:
+            return int(self.logits(output).argmax())
+        return sampler.draw(self._context, self._views.rows[output])
+
+    def logprob(self, output: int, token: int) -> float:
+        """The natural logarithm of the model's own probability of `token` after output `output`."""
+        logits = self.logits(output)
+        top = logits.max()
+        return float(logits[token] - top - np.log(np.exp(logits - top).sum()))
+
+    def close(self) -> None:
+        llama.llama_batch_free(self._batch)
+        llama.llama_free(self._context)
+        llama.llama_model_free(self._model)
+
+
+class _BatchViews:
+    """numpy views of a llama_batch's arrays: filling them costs microseconds instead of a loop over ctypes."""
+
+    def __init__(self, batch: Any, size: int) -> None:
+        self._token = np.ctypeslib.as_array(batch.token, shape=(size,))
+        self._pos = np.ctypeslib.as_array(batch.pos, shape=(size,))
+        self._logits = np.ctypeslib.as_array(batch.logits, shape=(size,))
+        np.ctypeslib.as_array(batch.n_seq_id, shape=(size,))[:] = 1
+        self._seq_id = [batch.seq_id[i] for i in range(size)]
+        self.rows: list[int] = []
+
+    def fill(self, items: Sequence[BatchItem]) -> int:
+        """Write `items`; returns the number of tokens. `rows` then maps each output to its row in the batch."""
+        self.rows = []
+        at = 0
+        for item in items:
+            end = at + len(item.tokens)
+            self._token[at:end] = item.tokens
+            self._pos[at:end] = np.arange(item.start, item.start + len(item.tokens))
+            self._logits[at:end] = 0
+            self._logits[end - item.outputs : end] = 1
+            for row in range(at, end):
+                self._seq_id[row][0] = item.slot
+            self.rows += range(end - item.outputs, end)
+            at = end
+        return at
+
+
+def _load_model(options: RunnerOptions) -> Any:
+    params = llama.llama_model_default_params()
+    params.n_gpu_layers = options.gpu_layers if options.gpu_layers >= 0 else 999
+    model = llama.llama_model_load_from_file(options.path.encode(), params)
+    if not model:
+        raise NoModel(
+            f"llama.cpp cannot load {options.path}",
+            hint="The file may be damaged, of a kind this llama.cpp does not know, or too large for the memory.",
+        )
+    return model
+
+
+def _make_context(model: Any, options: RunnerOptions, n_ctx: int, batch: int) -> Any:
+    params = llama.llama_context_default_params()
+    params.n_ctx = n_ctx
+    params.n_batch = params.n_ubatch = batch
+    params.n_seq_max = options.slots
+    params.kv_unified = True
+    params.n_threads = params.n_threads_batch = options.threads
+    params.no_perf = True
+    context = llama.llama_init_from_model(model, params)
+    if not context:
+        llama.llama_model_free(model)
+        raise NoModel(
+            f"no memory for a context of {n_ctx} tokens with {options.path}",
+            hint="Set a smaller [engine] context, or use a smaller model.",
+        )
+    return context

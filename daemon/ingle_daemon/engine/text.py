@@ -1,0 +1,78 @@
+"""From token pieces to text that may be shown: whole characters only, and nothing of a stop string. Pure.
+
+A token's bytes need not end where a character does, and a stop string need not end where a token does. What might
+still become part of either is held back until the next piece decides.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+__all__ = ["TextStream"]
+
+_LINE_START = re.compile(r"\n([ \t]*)(?=\S)")
+_OPEN_LINE_START = re.compile(r"\n[ \t]*\Z")
+
+
+class TextStream:
+    """Feed it the bytes of each token; it returns the text that is certain by now.
+
+    Bytes that are no UTF-8 become U+FFFD; a character cut off at the very end is dropped. `stopped` names the stop
+    string that was met; `dedented` says that a new line was indented by fewer than `min_indent` characters. Either
+    ends the text there and swallows what follows. `lines` counts the line breaks let out.
+    """
+
+    def __init__(self, stops: tuple[str, ...] = (), min_indent: int = 0) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._stops = tuple(stop for stop in stops if stop)
+        self._min_indent = min_indent
+        self._held = ""
+        self.lines = 0
+        self.stopped = ""
+        self.dedented = False
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.stopped) or self.dedented
+
+    def feed(self, piece: bytes) -> str:
+        """More bytes in, certain text out."""
+        if self.ended:
+            return ""
+        self._held += self._decoder.decode(piece)
+        end = self._end() if self._held else None
+        if end is None:
+            end = len(self._held) - self._undecided()
+        return self._release(end)
+
+    def flush(self) -> str:
+        """The end has come: what was held back in case more followed."""
+        return "" if self.ended else self._release(len(self._held))
+
+    def _release(self, end: int) -> str:
+        text, self._held = self._held[:end], self._held[end:]
+        self.lines += text.count("\n")
+        return text
+
+    def _end(self) -> int | None:
+        """Where the text ends for good, if it does."""
+        ends = [(where, stop) for stop in self._stops if (where := self._held.find(stop)) >= 0]
+        if self._min_indent:
+            shallow = (m.start() for m in _LINE_START.finditer(self._held) if len(m[1]) < self._min_indent)
+            ends += [(where, "") for where in shallow]
+        if not ends:
+            return None
+        where, self.stopped = min(ends)
+        self.dedented = not self.stopped
+        return where
+
+    def _undecided(self) -> int:
+        """How many characters at the end might begin a stop string, or a line whose indent is not known yet."""
+        if self._min_indent and (match := _OPEN_LINE_START.search(self._held)):
+            return len(self._held) - match.start()
+        longest = max((len(stop) for stop in self._stops), default=1) - 1
+        for length in range(min(longest, len(self._held)), 0, -1):
+            if any(stop.startswith(self._held[-length:]) for stop in self._stops):
+                return length
+        return 0

@@ -1,0 +1,207 @@
+"""The engine worker's process: frames in, frames out, and the engine's loop between. Started by the daemon alone.
+
+Three kinds of threads: the reader takes frames off the socket, a small pool turns prompts into tokens (a large one must
+not hold up the others' next token), and the main thread decodes. Only the main thread touches the context. When the
+daemon goes away the worker ends at once, and the driver takes its memory back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+from ingle_daemon.engine import frames
+from ingle_daemon.engine.chat import ChatTemplate
+from ingle_daemon.engine.engine import Engine
+from ingle_daemon.engine.kv import KvTable
+from ingle_daemon.engine.prepare import Prepared, Preparer
+from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.scheduler import Capacity
+from ingle_daemon.errors import IngleError
+from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, ModelInfo, Started
+
+__all__ = ["main"]
+
+_SLOTS = 16
+_PREPARERS = 2
+
+
+class Outbox:
+    """Frames to the daemon; whole, in order, from any thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._lock = threading.Lock()
+
+    def send(self, frame: frames.FromWorker) -> None:
+        data = frames.encode(frame)
+        with self._lock:
+            self._socket.sendall(data)
+
+
+class Worker:
+    """One loaded model and the requests on it."""
+
+    def __init__(self, load: frames.Load, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._runner = Runner(
+            RunnerOptions(
+                path=load.path,
+                context=load.context,
+                threads=load.threads or default_threads(),
+                gpu_layers=load.gpu_layers,
+                batch=load.batch,
+                slots=_SLOTS,
+            )
+        )
+        vocab = self._runner.vocab
+        template = ChatTemplate(
+            self._runner.chat_template,
+            bos=vocab.spelling(vocab.bos),
+            eos=vocab.spelling(vocab.eos),
+            special=vocab.special_spellings(),
+        )
+        self._preparer = Preparer(vocab, template, self._runner.n_ctx)
+        self._engine = Engine(
+            self._runner,
+            KvTable(_SLOTS, self._runner.n_ctx),
+            Capacity(batch=self._runner.batch, prefill=self._runner.batch),
+            self._emit,
+        )
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._cancelled: set[int] = set()
+        self._preparing: set[int] = set()
+        self._pool = ThreadPoolExecutor(_PREPARERS, "prepare")
+        self.info = self._describe(load.name, load.path)
+
+    def run(self, stream: BinaryIO) -> None:
+        """Serve until the daemon goes away."""
+        threading.Thread(target=self._read, args=(stream,), name="reader", daemon=True).start()
+        while True:
+            self._obey(wait=not self._engine.busy)
+            self._engine.step()
+
+    # --- the reader's thread ---
+
+    def _read(self, stream: BinaryIO) -> None:
+        while (body := frames.read_frame(stream)) is not None:
+            self._dispatch(frames.decode_to_worker(body))
+        os._exit(0)  # the daemon is gone: nobody is left to finish anything for
+
+    def _dispatch(self, frame: frames.ToWorker) -> None:
+        if isinstance(frame, frames.Submit):
+            arrived = time.monotonic()
+            self._commands.put(lambda: self._preparing.add(frame.id))
+            self._pool.submit(self._prepare, frame, arrived)
+        elif isinstance(frame, frames.Cancel):
+            self._commands.put(lambda: self._cancel(frame.id))
+        else:
+            assert not isinstance(frame, frames.Load), "a worker loads once"
+            self._pool.submit(self._answer, frame)
+
+    # --- the pool's threads ---
+
+    def _prepare(self, frame: frames.Submit, arrived: float) -> None:
+        try:
+            prepared = self._preparer.prepare(frame.request)
+        except IngleError as exc:
+            error = exc.to_wire()
+            self._commands.put(lambda: self._refuse(frame.id, error))
+            return
+        self._commands.put(lambda: self._submit(frame.id, frame.request, prepared, arrived))
+
+    def _answer(self, frame: frames.Count | frames.Tokenize | frames.Detokenize) -> None:
+        vocab = self._runner.vocab
+        try:
+            if isinstance(frame, frames.Count):
+                self._outbox.send(frames.Counted(frame.id, self._preparer.fit(frame.prompt, frame.reserved)))
+            elif isinstance(frame, frames.Tokenize):
+                tokens = vocab.tokenize(frame.text, special=frame.special)
+                self._outbox.send(frames.Tokens(frame.id, tuple(tokens)))
+            else:
+                raw = b"".join(vocab.piece(token) for token in frame.tokens if 0 <= token < vocab.size)
+                self._outbox.send(frames.Text(frame.id, raw.decode("utf-8", errors="replace")))
+        except IngleError as exc:
+            self._outbox.send(frames.Refused(frame.id, exc.to_wire()))
+
+    # --- the main thread ---
+
+    def _obey(self, *, wait: bool) -> None:
+        """Carry out what the other threads left; with `wait`, until there is something."""
+        with contextlib.suppress(queue.Empty):
+            self._commands.get(block=wait)()
+            while True:
+                self._commands.get_nowait()()
+
+    def _submit(self, request_id: int, request: GenerateRequest, prepared: Prepared, arrived: float) -> None:
+        self._preparing.discard(request_id)
+        if request_id in self._cancelled:
+            self._cancelled.discard(request_id)
+            return
+        self._engine.submit(request_id, request, prepared, arrived)
+
+    def _cancel(self, request_id: int) -> None:
+        if request_id in self._preparing:
+            self._cancelled.add(request_id)
+        self._engine.cancel(request_id)
+
+    def _refuse(self, request_id: int, error: dict[str, object]) -> None:
+        self._preparing.discard(request_id)
+        self._cancelled.discard(request_id)
+        self._emit(request_id, Failed(error))
+
+    def _emit(self, request_id: int, event: Started | Delta | Done | Failed) -> None:
+        self._outbox.send(frames.Evented(request_id, event))
+
+    def _describe(self, name: str, path: str) -> ModelInfo:
+        runner = self._runner
+        return ModelInfo(
+            name=name,
+            path=path,
+            description=runner.description,
+            n_ctx=runner.n_ctx,
+            n_ctx_train=runner.n_ctx_train,
+            n_vocab=runner.vocab.size,
+            n_params=runner.n_params,
+            size_bytes=runner.size_bytes,
+            fim="psm" if self._preparer.fim.usable else "",
+            chat=bool(runner.chat_template),
+            load_ms=runner.load_ms,
+        )
+
+
+def default_threads() -> int:
+    """One thread a core this process may use; where there are many, one core is left to the rest of the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores - 1, 1) if cores > 2 else cores
+
+
+def main() -> None:
+    """`python -m ingle_daemon.engine.worker FD`: serve the daemon at the other end of the socket FD."""
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    outbox = Outbox(sock)
+    stream = sock.makefile("rb")
+    body = frames.read_frame(stream)
+    if body is None:
+        return
+    load = frames.decode_to_worker(body)
+    assert isinstance(load, frames.Load), "the first frame says what to load"
+    try:
+        worker = Worker(load, outbox)
+    except IngleError as exc:
+        outbox.send(frames.LoadFailed(exc.to_wire()))
+        return
+    outbox.send(frames.Loaded(worker.info))
+    worker.run(stream)
+
+
+if __name__ == "__main__":
+    main()

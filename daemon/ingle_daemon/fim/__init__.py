@@ -1,0 +1,1 @@
+"""Fill in the middle: from a hole in a file to a prompt."""
