@@ -1,0 +1,1 @@
+"""Where answers come from: the local engine, a remote one, or a script."""

@@ -1,0 +1,257 @@
+"""The local engine: requests to one worker process, which is started, watched, and replaced when it dies.
+
+The daemon outlives its worker. What had streamed nothing when the worker died runs again on the next one, once; the
+rest ends with EngineLost, because an answer cannot be unsaid. A worker that dies while it loads, or again and again, is
+not started any more until somebody asks for a model anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ingle_daemon.backends.base import Backend
+from ingle_daemon.backends.worker_process import WorkerProcess
+from ingle_daemon.engine import frames
+from ingle_daemon.errors import EngineLost, IngleError, NoModel, from_wire
+from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
+
+__all__ = ["LocalBackend"]
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_DEATHS_IN_A_ROW = 3
+"""A worker that dies this often without finishing a request in between stays down."""
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request on its way: what to send again if the worker dies, and where its events go."""
+
+    submit: frames.Submit
+    events: asyncio.Queue[Started | Delta | Done | IngleError] = field(default_factory=asyncio.Queue)
+    started: bool = False
+    streamed: bool = False
+    retried: bool = False
+
+
+class LocalBackend(Backend):
+    """One model in one worker process.
+
+    `choose` says what to load, each time a worker is about to start; it raises NoModel when nothing is installed.
+    """
+
+    def __init__(self, choose: Callable[[], frames.Load]) -> None:
+        self._choose = choose
+        self._ids = itertools.count(1)
+        self._worker: WorkerProcess | None = None
+        self._ready: asyncio.Future[ModelInfo] | None = None
+        self._requests: dict[int, _Request] = {}
+        self._calls: dict[int, asyncio.Future[frames.FromWorker]] = {}
+        self._deaths = 0
+        self._restarts = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to load what `choose` names; without a model there is nothing to do yet."""
+        with contextlib.suppress(NoModel):
+            await self._ensure_worker()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        worker, self._worker, self._ready = self._worker, None, None
+        if worker is not None:
+            await worker.stop()
+        self._fail_all(EngineLost("the engine was stopped"))
+
+    async def reload(self) -> None:
+        """Load anew, another model perhaps. Running requests end with EngineLost."""
+        await self.stop()
+        self._deaths = 0
+        await self.start()
+
+    async def info(self) -> ModelInfo:
+        await self._ensure_worker()
+        assert self._ready is not None
+        return await asyncio.shield(self._ready)
+
+    def status(self) -> dict[str, object]:
+        state: dict[str, object] = {"running": len(self._requests), "restarts": self._restarts}
+        if self._ready is None:
+            return {"state": "none", **state}
+        if not self._ready.done():
+            return {"state": "restarting" if self._deaths else "loading", **state}
+        if error := self._ready.exception():
+            return {"state": "failed", "error": str(error), **state}
+        assert self._worker is not None
+        return {"state": "ready", "info": self._ready.result(), "worker_pid": self._worker.pid, **state}
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+        await self.info()
+        number = next(self._ids)
+        entry = self._requests[number] = _Request(frames.Submit(number, request))
+        self._send(entry.submit)
+        try:
+            while True:
+                event = await entry.events.get()
+                if isinstance(event, IngleError):
+                    raise event
+                yield event
+                if isinstance(event, Done):
+                    return
+        finally:
+            if self._requests.pop(number, None) is not None:
+                self._send(frames.Cancel(number))
+
+    async def fit(self, prompt: Prompt, reserved: int) -> Fit:
+        answer = await self._call(lambda number: frames.Count(number, prompt, reserved), frames.Counted)
+        return answer.fit
+
+    async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        answer = await self._call(lambda number: frames.Tokenize(number, text, special), frames.Tokens)
+        return list(answer.tokens)
+
+    async def detokenize(self, tokens: list[int]) -> str:
+        answer = await self._call(lambda number: frames.Detokenize(number, tuple(tokens)), frames.Text)
+        return answer.text
+
+    # --- talking to the worker ---
+
+    async def _call(self, frame: Callable[[int], frames.ToWorker], kind: type[_T]) -> _T:
+        await self.info()
+        number = next(self._ids)
+        future = self._calls[number] = asyncio.get_running_loop().create_future()
+        self._send(frame(number))
+        try:
+            answer = await future
+        finally:
+            self._calls.pop(number, None)
+        assert isinstance(answer, kind)
+        return answer
+
+    def _send(self, frame: frames.ToWorker) -> None:
+        if self._worker is not None:
+            self._worker.send(frame)
+
+    def _on_frame(self, frame: frames.FromWorker) -> None:
+        if isinstance(frame, frames.Loaded):
+            self._on_loaded(frame.info)
+        elif isinstance(frame, frames.LoadFailed):
+            self._on_load_failed(from_wire(frame.error))
+        elif isinstance(frame, frames.Evented):
+            self._on_event(frame)
+        elif future := self._calls.get(frame.id):
+            if isinstance(frame, frames.Refused):
+                future.set_exception(from_wire(frame.error))
+            elif not future.done():
+                future.set_result(frame)
+
+    def _on_event(self, frame: frames.Evented) -> None:
+        entry = self._requests.get(frame.id)
+        if entry is None:
+            return  # cancelled a moment ago
+        event = frame.event
+        if isinstance(event, Started):
+            if entry.started:
+                return  # runs again on a new worker; the client has been told that already
+            entry.started = True
+        entry.streamed = entry.streamed or isinstance(event, Delta)
+        entry.events.put_nowait(from_wire(event.error) if isinstance(event, Failed) else event)
+        if isinstance(event, (Done, Failed)):
+            self._deaths = 0
+            del self._requests[frame.id]
+
+    # --- the worker's life ---
+
+    async def _ensure_worker(self) -> None:
+        """Start a worker unless there is one, or there was and it failed for good."""
+        if self._ready is not None:
+            return
+        load = self._choose()
+        self._ready = asyncio.get_running_loop().create_future()
+        self._ready.add_done_callback(_retrieve)
+        _log.info("loading a model", extra={"model": load.name})
+        self._worker = await WorkerProcess.start(load, self._on_frame, self._on_exit)
+
+    def _on_loaded(self, info: ModelInfo) -> None:
+        assert self._ready is not None
+        _log.info("model ready", extra={"model": info.name, "load_ms": round(info.load_ms)})
+        self._ready.set_result(info)
+        for entry in self._requests.values():
+            self._send(entry.submit)
+
+    def _on_load_failed(self, error: IngleError) -> None:
+        assert self._ready is not None
+        _log.error("the model does not load", extra={"code": error.code})
+        self._ready.set_exception(error)
+        self._fail_all(error)
+
+    def _on_exit(self, status: int) -> None:
+        """The worker ended by itself: not because it was told to."""
+        assert self._ready is not None
+        self._worker = None
+        self._deaths += 1
+        if self._ready.done() and self._ready.exception() is not None:
+            return  # it could not load and has said so
+        loading = not self._ready.done()
+        _log.error("the engine worker died", extra={"status": status, "loading": loading, "deaths": self._deaths})
+        if (loading and not self._restarts) or self._deaths >= _DEATHS_IN_A_ROW:
+            self._give_up(status, loading=loading)
+            return
+        self._restarts += 1
+        self._end_what_cannot_run_again()
+        self._ready = None
+        task = asyncio.create_task(self._restart())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _restart(self) -> None:
+        try:
+            await self._ensure_worker()
+        except IngleError as exc:
+            self._fail_all(exc)
+
+    def _give_up(self, status: int, *, loading: bool) -> None:
+        what = "while it loaded the model" if loading else f"{self._deaths} times in a row"
+        error: IngleError = NoModel(
+            f"the engine worker died {what} (exit status {status})",
+            hint="The model may be damaged or too large for the memory. Choose another: `ingle model list`.",
+        )
+        assert self._ready is not None
+        if self._ready.done():
+            self._ready = asyncio.get_running_loop().create_future()
+            self._ready.add_done_callback(_retrieve)
+        self._ready.set_exception(error)
+        self._fail_all(error)
+
+    def _end_what_cannot_run_again(self) -> None:
+        lost = EngineLost("the engine died while it answered", hint="It has been started again: ask once more.")
+        for number, entry in list(self._requests.items()):
+            if entry.streamed or entry.retried:
+                entry.events.put_nowait(lost)
+                del self._requests[number]
+            entry.retried = True
+        self._fail_calls(lost)
+
+    def _fail_all(self, error: IngleError) -> None:
+        for entry in self._requests.values():
+            entry.events.put_nowait(error)
+        self._requests.clear()
+        self._fail_calls(error)
+
+    def _fail_calls(self, error: IngleError) -> None:
+        for future in self._calls.values():
+            if not future.done():
+                future.set_exception(error)
+
+
+def _retrieve(future: asyncio.Future[ModelInfo]) -> None:
+    """An error that nobody happened to wait for is in `status()`; asyncio need not warn of it."""
+    if not future.cancelled():
+        future.exception()
