@@ -22,7 +22,8 @@ from ingle_daemon.errors import DaemonUnreachable, IngleError, from_wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterator
+    from io import BufferedReader
     from types import TracebackType
     from typing import Any
 
@@ -39,15 +40,15 @@ READY_FD_VARIABLE = "INGLE_READY_FD"
 
 def call(method: str, path: str, payload: object = None, *, autostart: bool = True) -> Any:
     """One request, one JSON answer. Raises the IngleError that the daemon answered with."""
-    with _send(method, path, payload, autostart=autostart) as sock, sock.makefile("rb") as reader:
+    with _answering(), _send(method, path, payload, autostart=autostart) as sock, sock.makefile("rb") as reader:
         status = _status_of(reader.readline(_HEAD_LIMIT))
         while reader.readline(_HEAD_LIMIT).strip():
             pass
-        return _json_answer(status, reader.read())
+        return _json_answer(status, _rest(reader))
 
 
 class Stream:
-    """The events of one streamed answer. The request is on the wire once this exists; closing it cancels.
+    """The events of one streamed answer. The request is on the wire once this exists. Closed early, it cancels.
 
     Iterating yields JSON objects, up to and with the one that ends the answer. Raises the IngleError that a
     "failed" event or an error status carries, and DaemonUnreachable when the daemon dies in the middle.
@@ -57,12 +58,12 @@ class Stream:
         self._socket = _send("POST", path, payload, autostart=autostart)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        with self._socket.makefile("rb") as reader:
+        with self._socket, _answering(), self._socket.makefile("rb") as reader:
             status = _status_of(reader.readline(_HEAD_LIMIT))
             while reader.readline(_HEAD_LIMIT).strip():
                 pass
             if status != 200:
-                _json_answer(status, reader.read())
+                _json_answer(status, _rest(reader))
             for line in reader:
                 yield (event := _event(line))
                 if event["type"] in _ENDS:
@@ -70,6 +71,8 @@ class Stream:
         raise _cut_off()
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):  # the daemon may have hung up first
+            self._socket.shutdown(socket.SHUT_RDWR)  # an iterator still holds the connection open otherwise
         self._socket.close()
 
     def __enter__(self) -> Stream:
@@ -93,23 +96,25 @@ async def acall(method: str, path: str, payload: object = None, *, autostart: bo
     """`call` for asyncio. Cancelling the task closes the connection, which cancels the request."""
     reader, writer = await _asend(method, path, payload, autostart=autostart)
     try:
-        status = await _askip_head(reader)
-        return _json_answer(status, await reader.read())
+        with _answering():
+            status = await _askip_head(reader)
+            return _json_answer(status, await _arest(reader))
     finally:
         writer.close()
 
 
-async def astream(path: str, payload: object, *, autostart: bool = True) -> AsyncIterator[dict[str, Any]]:
+async def astream(path: str, payload: object, *, autostart: bool = True) -> AsyncGenerator[dict[str, Any], None]:
     """`stream` for asyncio, as an async generator: close it (or cancel the task) to cancel the request."""
     reader, writer = await _asend("POST", path, payload, autostart=autostart)
     try:
-        status = await _askip_head(reader)
-        if status != 200:
-            _json_answer(status, await reader.read())
-        while line := await reader.readline():
-            yield (event := _event(line))
-            if event["type"] in _ENDS:
-                return
+        with _answering():
+            status = await _askip_head(reader)
+            if status != 200:
+                _json_answer(status, await _arest(reader))
+            while line := await reader.readline():
+                yield (event := _event(line))
+                if event["type"] in _ENDS:
+                    return
         raise _cut_off()
     finally:
         writer.close()
@@ -121,14 +126,14 @@ async def _asend(
     import asyncio  # `ask` never comes here, and this import costs three times its budget
 
     sock = await asyncio.to_thread(connect, autostart=autostart)
-    reader, writer = await asyncio.open_unix_connection(sock=sock, limit=16 * 1024 * 1024)
     try:
-        writer.write(_request(method, path, payload))
-        await writer.drain()
+        sock.setblocking(False)
+        with contextlib.suppress(ConnectionError):  # as in `_send`
+            await asyncio.get_running_loop().sock_sendall(sock, _request(method, path, payload))
+        return await asyncio.open_unix_connection(sock=sock, limit=16 * 1024 * 1024)
     except BaseException:
-        writer.close()
+        sock.close()
         raise
-    return reader, writer
 
 
 async def _askip_head(reader: asyncio.StreamReader) -> int:
@@ -138,15 +143,23 @@ async def _askip_head(reader: asyncio.StreamReader) -> int:
     return status
 
 
+async def _arest(reader: asyncio.StreamReader) -> bytes:
+    """`_rest` for asyncio."""
+    body = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := await reader.read(_HEAD_LIMIT):
+            body += chunk
+    return bytes(body)
+
+
 # --- HTTP, as little as it takes -----------------------------------------------------------------------------------
 
 
 def _send(method: str, path: str, payload: object, *, autostart: bool) -> socket.socket:
     sock = connect(autostart=autostart)
     try:
-        sock.sendall(_request(method, path, payload))
-    except BrokenPipeError:
-        pass  # refused before it was read to the end: the answer says why
+        with contextlib.suppress(ConnectionError):  # refused before it was read to the end: the answer says why
+            sock.sendall(_request(method, path, payload))
     except BaseException:
         sock.close()
         raise
@@ -169,12 +182,23 @@ def _status_of(line: bytes) -> int:
     return int(parts[1])
 
 
+def _rest(reader: BufferedReader) -> bytes:
+    """What is left of an answer. A daemon that answers before it has read the whole request resets the connection."""
+    body = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := reader.read1():
+            body += chunk
+    return bytes(body)
+
+
 def _json_answer(status: int, body: bytes) -> Any:
     try:
         answer = json.loads(body) if body else None
     except ValueError:
         answer = None
     if status < 400:
+        if answer is None:
+            raise _cut_off()
         return answer
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
         raise from_wire(answer["error"])
@@ -182,10 +206,22 @@ def _json_answer(status: int, body: bytes) -> Any:
 
 
 def _event(line: bytes) -> dict[str, Any]:
-    event: dict[str, Any] = json.loads(line)
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise _cut_off() from None  # the line was not written to its end
     if event["type"] == "failed":
         raise from_wire(event["error"])
     return event
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """While the daemon is to read and answer: if it dies, the connection is reset."""
+    try:
+        yield
+    except ConnectionError as exc:
+        raise _cut_off() from exc
 
 
 def _cut_off() -> DaemonUnreachable:
@@ -260,7 +296,8 @@ def _spawn_daemon() -> None:
     try:
         env[READY_FD_VARIABLE] = str(its)
         paths.private_dir(paths.state_dir())
-        with paths.log_file().open("ab") as log:
+        log_handle = os.open(paths.log_file(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(log_handle, "ab") as log:
             # Not from the current directory: `python -m` would import the user's own json.py from there.
             # By way of a shell that ends at once: a client that lives long is not to be the daemon's parent, or a
             # daemon that has ended would stay its zombie.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import tomli
@@ -31,6 +32,8 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     """CPU threads; 0 chooses."""
     gpu_layers: int = -1
     """Layers on the GPU; -1 is all."""
+    kv_type: Literal["auto", "f16", "q8_0"] = "auto"
+    """What the KV cache holds. On a CPU q8_0 decodes faster at depth and token-exactly; "auto" takes it there."""
     batch: int = 256
     """Tokens evaluated in one step at most; a smaller one cancels sooner."""
 

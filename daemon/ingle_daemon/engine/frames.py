@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -45,6 +45,9 @@ class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):
 # --- to the worker -------------------------------------------------------------------------------------------------
 
 
+KvType = Literal["auto", "f16", "q8_0"]
+
+
 class Load(_Frame, frozen=True, tag="load"):
     """The first frame: what to load. Answered by Loaded or LoadFailed."""
 
@@ -53,6 +56,7 @@ class Load(_Frame, frozen=True, tag="load"):
     context: int
     threads: int
     gpu_layers: int
+    kv_type: KvType
     batch: int
 
 

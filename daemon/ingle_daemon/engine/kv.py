@@ -92,12 +92,12 @@ class KvTable:
         None when busy slots leave too little room. At least the prompt's last token stays to be evaluated, because
         its logits are needed.
         """
-        source, length = self._best_source(prompt)
-        need = len(prompt) - length + headroom
-        for slot in self._places(source, length):
-            victims = self._victims(need, slot, source, length)
-            if victims is not None:
-                return self._occupy(slot, source, length, victims, need)
+        for source, length in self._sources(prompt):
+            need = len(prompt) - length + headroom
+            for slot in self._places(source, length):
+                victims = self._victims(need, slot, source, length)
+                if victims is not None:
+                    return self._occupy(slot, source, length, victims, need)
         return None
 
     def evaluated(self, slot: int, tokens: list[int]) -> None:
@@ -137,13 +137,15 @@ class KvTable:
         held = [resident for resident in self._residents if resident.tokens and not resident.busy]
         return sorted(held, key=lambda resident: resident.used_at)
 
-    def _best_source(self, prompt: list[int]) -> tuple[Resident | None, int]:
-        best, longest = None, 0
-        for resident in self._residents:
-            length = min(common_prefix(resident.tokens, prompt), len(prompt) - 1)
-            if length > longest or (length == longest and length and best is not None and best.busy):
-                best, longest = resident, length
-        return best, longest
+    def _sources(self, prompt: list[int]) -> list[tuple[Resident | None, int]]:
+        """Who could give how much of the prompt, the most first, nobody last.
+
+        Of equals an idle one comes first, because it can be taken over; where there is no room for that, a busy one
+        may do, whose cells are there to stay.
+        """
+        lengths = [(held, min(common_prefix(held.tokens, prompt), len(prompt) - 1)) for held in self._residents]
+        useful = sorted((pair for pair in lengths if pair[1] > 0), key=lambda pair: (-pair[1], pair[0].busy))
+        return [*useful, (None, 0)]
 
     def _places(self, source: Resident | None, length: int) -> list[Resident]:
         """Slots to run in, the best first. An idle source that loses little is taken over, else it is copied from."""

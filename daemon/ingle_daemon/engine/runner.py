@@ -15,6 +15,7 @@ import llama_cpp as llama
 import numpy as np
 import numpy.typing as npt
 
+from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
 from ingle_daemon.errors import NoModel
 from ingle_daemon.protocol import Sampling
@@ -38,6 +39,7 @@ class RunnerOptions:
     context: int
     threads: int
     gpu_layers: int
+    kv_type: KvType
     batch: int
     slots: int
 
@@ -284,6 +286,16 @@ def _load_model(options: RunnerOptions) -> Any:
     return model
 
 
+def _kv_type(options: RunnerOptions) -> int:
+    """q8_0 on a CPU: llama.cpp then takes one attention path for every batch, whose sums run over a sequence's own
+    cells in order, so that an answer does not depend on what else runs. Its f16 paths differ by batch and cache size,
+    and decode at depth takes about twice as long (docs/performance.md)."""
+    on_cpu = not options.gpu_layers or not llama.llama_supports_gpu_offload()
+    if options.kv_type == "q8_0" or (options.kv_type == "auto" and on_cpu):
+        return int(llama.GGML_TYPE_Q8_0)
+    return int(llama.GGML_TYPE_F16)
+
+
 def _make_context(model: Any, options: RunnerOptions, n_ctx: int, batch: int) -> Any:
     params = llama.llama_context_default_params()
     params.n_ctx = n_ctx
@@ -291,6 +303,8 @@ def _make_context(model: Any, options: RunnerOptions, n_ctx: int, batch: int) ->
     params.n_seq_max = options.slots
     params.kv_unified = True
     params.n_threads = params.n_threads_batch = options.threads
+    params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    params.type_k = params.type_v = _kv_type(options)
     params.no_perf = True
     context = llama.llama_init_from_model(model, params)
     if not context:

@@ -56,23 +56,28 @@ class TextStream:
         return text
 
     def _end(self) -> int | None:
-        """Where the text ends for good, if it does."""
-        ends = [(where, stop) for stop in self._stops if (where := self._held.find(stop)) >= 0]
+        """Where the text ends for good, if it does.
+
+        What is complete first wins, the earlier begun where two are complete at once: that does not depend on how the
+        text was cut into tokens.
+        """
+        found = ((self._held.find(stop), stop) for stop in self._stops)
+        ends = [(where + len(stop), where, stop) for where, stop in found if where >= 0]
         if self._min_indent:
-            shallow = (m.start() for m in _LINE_START.finditer(self._held) if len(m[1]) < self._min_indent)
-            ends += [(where, "") for where in shallow]
+            lines = _LINE_START.finditer(self._held)
+            ends += [(m.end() + 1, m.start(), "") for m in lines if len(m[1]) < self._min_indent]
         if not ends:
             return None
-        where, self.stopped = min(ends)
+        _, where, self.stopped = min(ends)
         self.dedented = not self.stopped
         return where
 
     def _undecided(self) -> int:
         """How many characters at the end might begin a stop string, or a line whose indent is not known yet."""
-        if self._min_indent and (match := _OPEN_LINE_START.search(self._held)):
-            return len(self._held) - match.start()
+        open_line = _OPEN_LINE_START.search(self._held) if self._min_indent else None
+        indent = len(self._held) - open_line.start() if open_line else 0
         longest = max((len(stop) for stop in self._stops), default=1) - 1
-        for length in range(min(longest, len(self._held)), 0, -1):
+        for length in range(min(longest, len(self._held)), indent, -1):
             if any(stop.startswith(self._held[-length:]) for stop in self._stops):
                 return length
-        return 0
+        return indent

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO
 
 from ingle_daemon.engine import frames
@@ -26,6 +27,7 @@ from ingle_daemon.engine.prepare import Prepared, Preparer
 from ingle_daemon.engine.runner import Runner, RunnerOptions
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.errors import IngleError
+from ingle_daemon.models import gguf
 from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, ModelInfo, Started
 
 __all__ = ["main"]
@@ -52,12 +54,14 @@ class Worker:
 
     def __init__(self, load: frames.Load, outbox: Outbox) -> None:
         self._outbox = outbox
+        gguf.check(Path(load.path))
         self._runner = Runner(
             RunnerOptions(
                 path=load.path,
                 context=load.context,
                 threads=load.threads or default_threads(),
                 gpu_layers=load.gpu_layers,
+                kv_type=load.kv_type,
                 batch=load.batch,
                 slots=_SLOTS,
             )

@@ -1,0 +1,191 @@
+"""What the daemon is made of behind its doors: the backend, the model store, the token, and its own status.
+
+It knows no socket and no HTTP shape; `server.py` gives it the means to stop and to open the TCP door.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from ingle_daemon import __version__, paths
+from ingle_daemon.backends.base import Backend
+from ingle_daemon.backends.local import LocalBackend
+from ingle_daemon.backends.scripted import ScriptedBackend
+from ingle_daemon.config import Settings
+from ingle_daemon.engine import frames
+from ingle_daemon.errors import NoModel, RefusedByPrivacy, UsageError
+from ingle_daemon.models import catalog
+from ingle_daemon.models.sources import Puller
+from ingle_daemon.models.store import Store
+from ingle_daemon.protocol import Pulled, Pulling
+
+__all__ = ["Daemon"]
+
+
+class Daemon:
+    """The services that the dialects reach. `Control` in dialects/control.py is its public side."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        stop: Callable[[], None],
+        serve_tcp: Callable[[int], Awaitable[str]],
+        tcp_url: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._serve_tcp = serve_tcp
+        self._tcp_url = tcp_url
+        self._began = time.monotonic()
+        self._store = Store(paths.models_dir())
+        self._puller = Puller(self._store)
+        self.backend: Backend = _backend(self._choose)
+
+    async def stop(self) -> None:
+        await self.backend.stop()
+
+    # --- Control ---
+
+    def status(self) -> dict[str, Any]:
+        model = self.backend.status()
+        running, queued = model.pop("running", 0), model.pop("queued", 0)
+        url = self._tcp_url()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self._began, 1),
+            "backend": "local" if isinstance(self.backend, LocalBackend) else "scripted",
+            "socket": str(paths.socket_file()),
+            "log": str(paths.log_file()),
+            "config": str(paths.config_file()),
+            "tcp": {"url": url} if url else None,
+            "model": model,
+            "requests": {"running": running, "queued": queued},
+            "api": self._api_status(),
+        }
+
+    def request_stop(self) -> None:
+        self._stop()
+
+    async def serve_tcp(self, port: int) -> str:
+        return await self._serve_tcp(port)
+
+    def token(self) -> str:
+        """The bearer token of the TCP door, made on first use."""
+        path = paths.token_file()
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text(encoding="ascii").strip()
+        token = secrets.token_urlsafe(32)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(token)
+        return token
+
+    def models(self) -> dict[str, Any]:
+        known = catalog.load()
+        current = self._store.current()
+        return {
+            "installed": [
+                {
+                    "name": model.name,
+                    "path": str(model.path),
+                    "size_bytes": model.size_bytes,
+                    "current": current is not None and model.name == current.name,
+                }
+                for model in self._store.installed()
+            ],
+            "starter": _offer(known.starter),
+            "recommended": _offer(known.recommend(_usable_memory())),
+        }
+
+    async def use_model(self, name: str) -> str:
+        model = self._store.use(name)
+        await self._reload()
+        return model.name
+
+    async def pull_model(self, name: str) -> AsyncGenerator[Pulling | Pulled, None]:
+        """Fetch a model of the catalog; the first one installed is loaded at once."""
+        entry = catalog.load().get(name)
+        if self._settings.offline:
+            raise RefusedByPrivacy(
+                f"cannot fetch {name}: `offline = true` keeps ingle off the network",
+                hint="Lift it for the download (`ingle stop` makes a change take effect), or set [engine] model to a"
+                " GGUF file that is here.",
+            )
+        async with contextlib.aclosing(self._puller.pull(entry)) as events:
+            async for event in events:
+                if isinstance(event, Pulled) and self.backend.status()["state"] in ("none", "failed"):
+                    await self._reload()
+                yield event
+
+    # --- the model to load ---
+
+    def _choose(self) -> frames.Load:
+        """What the settings name, or the store's current model. Raises NoModel when that is not there."""
+        engine = self._settings.engine
+        name, path = self._locate(engine.model)
+        return frames.Load(
+            name=name,
+            path=str(path),
+            context=engine.context,
+            threads=engine.threads,
+            gpu_layers=engine.gpu_layers,
+            kv_type=engine.kv_type,
+            batch=engine.batch,
+        )
+
+    def _locate(self, wanted: str) -> tuple[str, Path]:
+        if os.sep in wanted or wanted.endswith(".gguf"):
+            path = Path(wanted).expanduser()
+            if not path.is_file():
+                raise NoModel(f"there is no file {path}", hint="Correct [engine] model or INGLE_MODEL.", wanted=wanted)
+            return path.stem, path
+        installed = self._store.get(wanted) if wanted else self._store.current()
+        if installed is None:
+            what = f"the model {wanted!r} is not installed" if wanted else "no model is installed"
+            hint = f"`ingle model pull{' ' + wanted if wanted else ''}` fetches one."
+            raise NoModel(what, hint=hint, wanted=wanted)
+        return installed.name, installed.path
+
+    async def _reload(self) -> None:
+        if isinstance(self.backend, LocalBackend):
+            await self.backend.reload()
+
+    def _api_status(self) -> dict[str, Any]:
+        api = self._settings.api
+        return {
+            "configured": bool(api.url and api.model),
+            "allowed": api.allow and not self._settings.offline,
+            "model": api.model,
+            "offline": self._settings.offline,
+        }
+
+
+def _backend(choose: Callable[[], frames.Load]) -> Backend:
+    kind = os.environ.get("INGLE_BACKEND", "local")
+    if kind == "local":
+        return LocalBackend(choose)
+    if kind == "scripted":
+        return ScriptedBackend.from_environment()
+    raise UsageError(f"INGLE_BACKEND is {kind!r}", hint="It is `local` (the default) or `scripted`.")
+
+
+def _offer(entry: catalog.Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "download_bytes": entry.download_bytes,
+        "license": entry.license,
+    }
+
+
+def _usable_memory() -> int:
+    """Half of the machine's memory: the other half is the user's own."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

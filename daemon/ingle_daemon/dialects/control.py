@@ -1,0 +1,97 @@
+"""ingle's own HTTP shape, `/ingle/…`: what `ask` and `ingle` speak. Only the Unix socket serves it.
+
+Streams are one JSON event a line, the types of protocol.py as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ingle_daemon.dialects.http import json_response, read_body, stream
+from ingle_daemon.errors import IngleError
+from ingle_daemon.protocol import AskRequest, Failed, Pulled, Pulling
+from ingle_daemon.routing.router import Router
+
+__all__ = ["Control", "routes"]
+
+
+class Control(Protocol):
+    """What the daemon lets its own clients do to it."""
+
+    def status(self) -> dict[str, Any]: ...
+    def request_stop(self) -> None: ...
+    async def serve_tcp(self, port: int) -> str: ...
+    def token(self) -> str: ...
+    def models(self) -> dict[str, Any]: ...
+    async def use_model(self, name: str) -> str: ...
+    def pull_model(self, name: str) -> AsyncGenerator[Pulling | Pulled, None]: ...
+
+
+class ServeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    port: int
+
+
+class ModelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    model: str
+
+
+def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
+    """The routes of this dialect."""
+
+    async def ask(request: Request) -> Response:
+        body = await read_body(request, AskRequest, body_limit)
+        return await _stream(request, router.ask(body))
+
+    async def status(_: Request) -> Response:
+        return json_response(control.status())
+
+    async def stop(_: Request) -> Response:
+        control.request_stop()
+        return json_response({"stopping": True})
+
+    async def serve(request: Request) -> Response:
+        body = await read_body(request, ServeBody, body_limit)
+        return json_response({"url": await control.serve_tcp(body.port)})
+
+    async def token(_: Request) -> Response:
+        return json_response({"token": control.token()})
+
+    async def models(_: Request) -> Response:
+        return json_response(control.models())
+
+    async def use(request: Request) -> Response:
+        body = await read_body(request, ModelBody, body_limit)
+        return json_response({"current": await control.use_model(body.model)})
+
+    async def pull(request: Request) -> Response:
+        body = await read_body(request, ModelBody, body_limit)
+        return await _stream(request, control.pull_model(body.model))
+
+    return [
+        Route("/ingle/ask", ask, methods=["POST"]),
+        Route("/ingle/status", status),
+        Route("/ingle/stop", stop, methods=["POST"]),
+        Route("/ingle/serve", serve, methods=["POST"]),
+        Route("/ingle/token", token),
+        Route("/ingle/models", models),
+        Route("/ingle/models/use", use, methods=["POST"]),
+        Route("/ingle/models/pull", pull, methods=["POST"]),
+    ]
+
+
+async def _stream(request: Request, events: AsyncGenerator[Any, None]) -> Response:
+    return await stream(request, events, _line, media_type="application/x-ndjson", on_error=_failed)
+
+
+def _line(event: object) -> bytes:
+    return msgspec.json.encode(event) + b"\n"
+
+
+def _failed(error: IngleError) -> bytes:
+    return _line(Failed(error.to_wire()))
