@@ -1,0 +1,1 @@
+"""The shell front end: `ask` and `ingle`. It stands on the daemon's client side alone."""

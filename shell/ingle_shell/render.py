@@ -1,0 +1,116 @@
+"""How things read: what a terminal may be sent, sizes, status lines. Pure: text in, text out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ingle_daemon.protocol import Done, Route
+
+__all__ = ["TerminalText", "answer_status", "daemon_status", "model_list", "plain", "route_notice", "size"]
+
+# ECMA-48: a control sequence, a control string, or any other escape; ESC and its one-character C1 forms.
+_CSI = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*"
+_STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x00-\x1f\x7f-\x9f]*"
+_ESCAPE = r"\x1b[ -/]*"
+# A lone control character; and those that reorder what is displayed (a command must read as it runs).
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+
+_UNSAFE = re.compile(rf"{_CSI}[@-~]|{_STRING}(?:\x07|\x1b\\|\x9c)|{_ESCAPE}[0-~]|{_CONTROL}")
+_UNFINISHED = re.compile(rf"(?:{_CSI}|{_STRING}\x1b?|{_ESCAPE})\Z")
+_LONGEST_HELD = 4096  # an escape that never ends may not hide the answer
+
+
+class TerminalText:
+    """Makes streamed text of a stranger safe for a terminal: no escape sequences, no control characters.
+
+    A model's answer could otherwise set the clipboard, retitle the window or overwrite what is on the screen.
+    Newline and tab stay. An escape sequence may straddle any number of pieces.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What of the text so far may be shown now."""
+        text = self._held + piece
+        unfinished = _UNFINISHED.search(text)
+        end = unfinished.start() if unfinished and len(text) - unfinished.start() <= _LONGEST_HELD else len(text)
+        self._held = text[end:]
+        return _UNSAFE.sub("", text[:end])
+
+    def finish(self) -> str:
+        """The rest: there is no more to come."""
+        held, self._held = self._held, ""
+        return _UNSAFE.sub("", held)
+
+
+def plain(text: str) -> str:
+    """A whole text, safe for a terminal."""
+    return _UNSAFE.sub("", text)
+
+
+def size(count: int) -> str:
+    """Bytes as people read them: 98 MB, 1.9 GB."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.1f} {units[0]}" if value < 9.95 and units[0] != "B" else f"{value:.0f} {units[0]}"
+
+
+def route_notice(route: Route) -> str:
+    """What is said before an answer that is not made here; nothing before one that is."""
+    return "" if route.kind == "local" else f"asking {route.model} ({route.kind}): {route.reason}"
+
+
+def answer_status(route: Route, done: Done) -> str:
+    """What is said after an answer: who gave it, where, how fast or for how much."""
+    parts = [route.model, route.kind]
+    if done.usage:
+        parts.append(f"{done.usage.prompt_tokens} + {done.usage.completion_tokens} tokens")
+        parts.append("cost unknown" if done.usage.cost is None else f"${done.usage.cost:.4f}")
+    else:
+        count, spent = done.timings.predicted_n, done.timings.predicted_ms
+        parts.append(f"{count} token{'' if count == 1 else 's'}")
+        if count and spent:
+            parts.append(f"{1000 * count / spent:.1f} tokens/s")
+    if done.reason == "limit":
+        parts.append("cut off at the token limit")
+    return " · ".join(parts)
+
+
+def daemon_status(status: Mapping[str, Any]) -> str:
+    """`ingle status` for people."""
+    model, requests = status["model"], status["requests"]
+    info = model.get("info") or {}
+    lines = [
+        f"ingled {status['version']}, process {status['pid']}, up {_duration(status['uptime_s'])}",
+        f"model     {' '.join(filter(None, [info.get('name'), '(' + model['state'] + ')']))}",
+        f"requests  {requests['running']} running, {requests['queued']} waiting",
+    ]
+    if error := model.get("error"):
+        lines.insert(2, f"          {error}")
+    if info.get("n_ctx"):
+        lines.insert(2, f"context   {info['n_ctx']} tokens")
+    if tcp := status.get("tcp"):
+        lines.append(f"listening {tcp['url']}")
+    return "\n".join(lines)
+
+
+def model_list(models: Mapping[str, Any]) -> str:
+    """`ingle model list` for people: the installed models, the current one marked."""
+    lines = [
+        f"{'*' if model['current'] else ' '} {model['name']}  {size(model['size_bytes'])}"
+        for model in models["installed"]
+    ]
+    return "\n".join(lines) or "no model is installed; `ingle model pull` fetches one"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next((index for index, (value, _) in enumerate(parts) if value), len(parts) - 1)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2])

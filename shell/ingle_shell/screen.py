@@ -1,0 +1,91 @@
+"""Standard output and standard error of one command: what may go there, and what happens when they are gone.
+
+This module knows whether they are terminals; it does not know what is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TextIO
+
+from ingle_daemon.errors import IngleError
+from ingle_shell.render import TerminalText, plain
+
+__all__ = ["Screen", "settle"]
+
+
+class Screen:
+    """The answer goes out through `write`, as it comes; everything else through `note`.
+
+    Raises BrokenPipeError when nobody reads any more, IngleError when the answer cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._out = _usable(sys.stdout)
+        self._err = _usable(sys.stderr)
+        self._filter = TerminalText() if self._out.isatty() else None
+        self._mid_line = False
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody watches the notes."""
+        return self._err.isatty()
+
+    def write(self, text: str) -> None:
+        """Answer text. A terminal gets it without escape sequences, a pipe gets it as it is."""
+        self._emit(self._filter.feed(text) if self._filter else text)
+
+    def end_line(self) -> None:
+        """End the answer with a newline, if it has not got one."""
+        if self._filter:
+            self._emit(self._filter.finish())
+        if self._mid_line:
+            self._emit("\n")
+
+    def note(self, text: str, *, dim: bool = False, end: str = "\n") -> None:
+        """A line beside the answer."""
+        text = plain(text)
+        if dim and self.interactive and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+            text = f"\x1b[2m{text}\x1b[0m"
+        _put(self._err, text + end)
+
+    def _emit(self, text: str) -> None:
+        if text:
+            _put(self._out, text)
+            self._mid_line = not text.endswith("\n")
+
+
+def settle(program: str, error: IngleError | KeyboardInterrupt, *, as_json: bool = False) -> int:
+    """Tell the user how it ended, and return the exit code. With `as_json` programs are told as well."""
+    screen = Screen()
+    if isinstance(error, KeyboardInterrupt):
+        if screen.interactive:
+            screen.note("")  # the shell's prompt shall not stand behind ^C
+        return 130
+    screen.note(f"{program}: {error}")
+    if as_json:
+        screen.write(json.dumps({"error": error.to_wire()}) + "\n")
+    return error.exit_code
+
+
+def _usable(stream: TextIO | None) -> TextIO:
+    """The stream; a closed one (`2>&-`) becomes the null device."""
+    if stream is None:
+        return open(os.devnull, "w")  # noqa: PTH123 - lives as long as the process
+    if reconfigure := getattr(stream, "reconfigure", None):
+        reconfigure(errors="replace")  # a terminal without the character shows ?
+    return stream
+
+
+def _put(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as exc:
+        # What is left in the buffer would fail once more, loudly, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(exc, BrokenPipeError):
+            raise
+        raise IngleError(f"cannot write the answer: {exc.strerror}", hint="Write it elsewhere, or make room.") from exc
