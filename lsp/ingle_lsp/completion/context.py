@@ -1,0 +1,107 @@
+"""Where the cursor stands: what is before it, what is after it, and under which name the file is known. Pure.
+
+Lines end at LF, CRLF and CR and nowhere else, and columns are counted in the units that the editor
+negotiated, both as LSP defines them. The text itself is kept as it is, line ends included. This module knows
+no LSP type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePath
+from typing import Literal
+
+__all__ = ["Encoding", "Hole", "hole_at", "name_in", "units"]
+
+Encoding = Literal["utf-8", "utf-16", "utf-32"]
+
+_PREFIX_LINES, _PREFIX_CHARACTERS = 256, 32_768
+_SUFFIX_LINES, _SUFFIX_CHARACTERS = 64, 8_192  # the characters bound a file that has no lines to speak of
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A document with a hole at the cursor."""
+
+    before: str
+    after: str
+
+    @property
+    def line_before(self) -> str:
+        """The cursor's line up to the cursor."""
+        return self.before[max(self.before.rfind("\n"), self.before.rfind("\r")) + 1 :]
+
+    @property
+    def line_after(self) -> str:
+        """The rest of the cursor's line, without its end."""
+        return _LINE_END.split(self.after, maxsplit=1)[0]
+
+    @property
+    def indent(self) -> int:
+        """How many white-space characters the cursor's line begins with."""
+        line = self.line_before
+        return len(line) - len(line.lstrip())
+
+    @property
+    def prefix(self) -> str:
+        """As much of `before` as a prompt gets."""
+        lines = _LINE.findall(self.before[-_PREFIX_CHARACTERS:])[:-1] or [""]
+        return _encodable("".join(lines[-_PREFIX_LINES:]))
+
+    @property
+    def suffix(self) -> str:
+        """As much of `after` as a prompt gets."""
+        lines = _LINE.finditer(self.after[:_SUFFIX_CHARACTERS])
+        return _encodable("".join(line[0] for line in islice(lines, _SUFFIX_LINES)))
+
+
+def hole_at(source: str, line: int, character: int, encoding: Encoding) -> Hole:
+    """The hole at an editor's position; past the end of its line, or of the text, it is at that end."""
+    start = 0
+    for end in islice(_LINE_END.finditer(source), line):
+        start = end.end()
+    rest = _LINE_END.search(source, start)
+    content = source[start : rest.start() if rest else len(source)]
+    cursor = start + _index(content, character, encoding)
+    return Hole(source[:cursor], source[cursor:])
+
+
+def units(text: str, encoding: Encoding) -> int:
+    """How many of the editor's units `text` takes."""
+    if encoding == "utf-32" or text.isascii():
+        return len(text)
+    if encoding == "utf-8":
+        return len(text.encode("utf-8", "surrogatepass"))
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def name_in(roots: Iterable[str], path: str) -> tuple[str, str]:
+    """The file's name inside the innermost folder that holds it, and that folder's name ("" without one)."""
+    file = PurePath(path)
+    holding = [root for root in map(PurePath, roots) if file.is_relative_to(root)]
+    if not holding:
+        return file.name, ""
+    root = max(holding, key=lambda folder: len(folder.parts))
+    return file.relative_to(root).as_posix(), root.name
+
+
+def _index(line: str, character: int, encoding: Encoding) -> int:
+    """The index in `line` of an editor's column; a column inside a character stands before it."""
+    head = line[:character]  # a character takes one unit or more, so that the cursor cannot be further right
+    taken = 0
+    for index, char in enumerate(head if units(head, encoding) > len(head) else ""):
+        taken += units(char, encoding)
+        if taken > character:
+            return index
+    return len(head)
+
+
+def _encodable(text: str) -> str:
+    """`text` without the half characters that an editor may hold and that JSON readers refuse."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,92 @@
+"""The server's wiring: which LSP message goes where. pygls speaks the protocol and keeps the documents.
+
+This module knows neither how a completion is made nor how the process is run.
+"""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import unquote
+
+from lsprotocol import types as lsp
+from pygls.lsp.server import LanguageServer
+from pygls.uris import to_fs_path
+from pygls.workspace import TextDocument
+
+from ingle_daemon import __version__
+from ingle_lsp import quirks
+from ingle_lsp.completion.context import Encoding, name_in
+from ingle_lsp.features.inline import ACCEPTED, Document, InlineCompletion
+from ingle_lsp.settings import Settings, parse
+
+__all__ = ["IngleLanguageServer", "create"]
+
+log = logging.getLogger(__name__)
+
+
+class IngleLanguageServer(LanguageServer):
+    """One editor's server: its settings, and its inline completion."""
+
+    def __init__(self) -> None:
+        super().__init__("ingle-lsp", __version__, converter_factory=quirks.tolerant_converter)
+        self.inline = InlineCompletion(tell=self.tell)
+        self.settings = Settings()
+
+    def configure(self, options: object) -> None:
+        """Use the settings that the editor sent."""
+        self.settings, complaint = parse(options)
+        if complaint:
+            self.tell(complaint)
+
+    def tell(self, message: str) -> None:
+        """Show a message to the user, and leave it in the editor's log."""
+        self.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Warning, message))
+        self.window_log_message(lsp.LogMessageParams(lsp.MessageType.Warning, message))
+
+    def document(self, open_document: TextDocument) -> Document:
+        """The document as it is now, under its name in the workspace."""
+        encoding: Encoding = lsp.PositionEncodingKind(self.workspace.position_encoding).value
+        folders = [to_fs_path(folder.uri) or "" for folder in self.workspace.folders.values()]
+        roots = [root for root in (*folders, self.workspace.root_path) if root]
+        filename, repo = name_in(roots, open_document.path)
+        return Document(open_document.uri, open_document.source, encoding, filename, repo)
+
+    def report_server_error(self, error: Exception, source: object) -> None:
+        """A message that cannot be handled goes to the log; pygls would show each to the user."""
+        log.error("%s: %s", source, error)
+
+
+def create() -> IngleLanguageServer:
+    """A server with everything registered, not yet running."""
+    quirks.split_lines_as_lsp()
+    server = IngleLanguageServer()
+
+    @server.feature(lsp.INITIALIZE)
+    def initialize(ls: IngleLanguageServer, params: lsp.InitializeParams) -> None:
+        ls.configure(params.initialization_options)
+
+    @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    def did_change_configuration(ls: IngleLanguageServer, params: lsp.DidChangeConfigurationParams) -> None:
+        if isinstance(params.settings, dict) and "ingle" in params.settings:
+            ls.configure(params.settings["ingle"])
+
+    # Without the options pygls does not advertise the feature, and no editor asks.
+    @server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION, lsp.InlineCompletionOptions())
+    async def inline_completion(
+        ls: IngleLanguageServer, params: lsp.InlineCompletionParams
+    ) -> lsp.InlineCompletionList:
+        open_document = ls.workspace.text_documents.get(unquote(params.text_document.uri))
+        if open_document is None:
+            return lsp.InlineCompletionList([])
+        items = await ls.inline.items(ls.document(open_document), params, ls.settings)
+        return lsp.InlineCompletionList(items)
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
+    def did_close(ls: IngleLanguageServer, params: lsp.DidCloseTextDocumentParams) -> None:
+        ls.inline.close(params.text_document.uri)
+
+    @server.command(ACCEPTED)
+    def accepted(ls: IngleLanguageServer, completion: str) -> None:
+        log.info("completion %s accepted", completion)
+
+    return server

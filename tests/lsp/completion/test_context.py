@@ -1,0 +1,85 @@
+"""The cursor's place: every position encoding, every line end, bounded prompts, names in the workspace."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingle_lsp.completion.context import Encoding, Hole, hole_at, name_in, units
+
+ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "character"), [("utf-8", 12), ("utf-16", 9), ("utf-32", 8)], ids=["utf-8", "utf-16", "utf-32"]
+)
+def test_columns_are_counted_in_the_negotiated_encoding(encoding: Encoding, character: int) -> None:
+    hole = hole_at('x\ns = "é😋" + y', 1, character, encoding)
+    assert (hole.line_before, hole.after) == ('s = "é😋"', " + y")
+
+
+def test_a_column_inside_a_surrogate_pair_stands_before_the_character() -> None:
+    assert hole_at("a😋b", 0, 2, "utf-16").before == "a"
+
+
+@pytest.mark.parametrize("other", ["\f", "\v", "\x85", "\u2028", "\x1c"])
+def test_only_line_ends_end_lines(other: str) -> None:
+    hole = hole_at(f"one{other}still one\ntwo", 1, 2, "utf-16")
+    assert (hole.line_before, hole.line_after) == ("tw", "o")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_line_end_is_kept_as_it_is(end: str) -> None:
+    hole = hole_at(f"one{end}two{end}three", 1, 3, "utf-16")
+    assert hole == Hole(f"one{end}two", f"{end}three")
+    assert (hole.line_before, hole.line_after) == ("two", "")
+    assert (hole.prefix, hole.suffix) == (hole.before, hole.after)
+
+
+@pytest.mark.parametrize(("line", "character", "before"), [(0, 99, "one"), (1, 99, "one\r\ntwo"), (7, 3, "one\r\ntwo")])
+def test_a_position_past_the_end_is_at_the_end(line: int, character: int, before: str) -> None:
+    assert hole_at("one\r\ntwo", line, character, "utf-16").before == before
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@given(source=st.text(st.sampled_from("ab \n\r\fé世😋")), at=st.integers(0, 40))
+def test_any_position_an_editor_can_mean_is_found_again(encoding: Encoding, source: str, at: int) -> None:
+    before = source[:at]
+    if before.endswith("\r") and source[at:].startswith("\n"):
+        before = before[:-1]  # no editor's cursor stands inside a line end
+    line = before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    line_before = Hole(before, "").line_before
+    assert hole_at(source, line, units(line_before, encoding), encoding).before == before
+
+
+def test_the_prompt_holds_the_nearest_lines_and_no_more() -> None:
+    hole = Hole("".join(f"{n}\n" for n in range(1000)) + "here", "".join(f"\n{n}" for n in range(1000)))
+    assert hole.prefix == "".join(f"{n}\n" for n in range(745, 1000)) + "here"
+    assert hole.suffix == "".join(f"\n{n}" for n in range(63)) + "\n"
+
+
+def test_a_file_of_one_endless_line_gives_a_bounded_prompt() -> None:
+    hole = Hole("x" * 1_000_000, "y" * 1_000_000)
+    assert len(hole.prefix) + len(hole.suffix) < 50_000
+
+
+def test_half_a_character_does_not_reach_the_prompt() -> None:
+    assert Hole("a\ud83d", "\ude0bb").prefix == "a\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_indent_is_that_of_the_cursors_line() -> None:
+    assert [Hole(before, "").indent for before in ("a\n  b = ", "a\n\t\t", "a", "")] == [2, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/work/app/lib/x.py", ("lib/x.py", "app")),
+        ("/work/other/x.py", ("other/x.py", "work")),
+        ("/elsewhere/x.py", ("x.py", "")),
+        ("Untitled-1", ("Untitled-1", "")),
+    ],
+)
+def test_a_file_is_named_inside_the_innermost_folder(path: str, expected: tuple[str, str]) -> None:
+    assert name_in(["/work", "/work/app"], path) == expected

@@ -1,0 +1,154 @@
+"""An editor as the language server sees one: pytest-lsp's client, with documents that can be typed in."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest_lsp
+from lsprotocol import types as lsp
+from pytest_lsp.client import make_test_lsp_client
+
+import support
+
+URI = "file:///work/app/lib/x.py"
+SERVER = (sys.executable, "-m", "ingle_lsp.server", "--stdio")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request will be answered with."""
+
+    request_id: str | int
+    result: asyncio.Future[Any]
+
+    async def items(self) -> list[lsp.InlineCompletionItem]:
+        answer = await self.result
+        assert isinstance(answer, lsp.InlineCompletionList)
+        return list(answer.items)
+
+
+class Editor:
+    """One running `ingle-lsp`, and documents that were opened in it."""
+
+    def __init__(self, client: pytest_lsp.LanguageClient) -> None:
+        self.client = client
+        self.answer: lsp.InitializeResult | None = None
+        self._versions: dict[str, int] = {}
+
+    @property
+    def pid(self) -> int:
+        assert self.client._server
+        return self.client._server.pid
+
+    @property
+    def shown(self) -> list[str]:
+        """What the user was shown so far."""
+        return [message.message for message in self.client.messages]
+
+    async def initialize(self, encoding: str, options: object) -> None:
+        capabilities = lsp.ClientCapabilities(
+            general=lsp.GeneralClientCapabilities(position_encodings=[lsp.PositionEncodingKind(encoding)]),
+            text_document=lsp.TextDocumentClientCapabilities(
+                inline_completion=lsp.InlineCompletionClientCapabilities()
+            ),
+        )
+        self.answer = await self.client.initialize_session(
+            lsp.InitializeParams(
+                capabilities=capabilities,
+                initialization_options=options,
+                workspace_folders=[lsp.WorkspaceFolder("file:///work/app", "app")],
+            )
+        )
+
+    def open(self, text: str, uri: str = URI) -> None:
+        """Open a document, or open it anew."""
+        if uri in self._versions:
+            self.client.text_document_did_close(lsp.DidCloseTextDocumentParams(lsp.TextDocumentIdentifier(uri)))
+        self._versions[uri] = 1
+        document = lsp.TextDocumentItem(uri, lsp.LanguageKind.Python, 1, text)
+        self.client.text_document_did_open(lsp.DidOpenTextDocumentParams(document))
+
+    def type(self, line: int, character: int, text: str, uri: str = URI) -> None:
+        """Insert text."""
+        self._versions[uri] += 1
+        at = lsp.Position(line, character)
+        change = lsp.TextDocumentContentChangePartial(range=lsp.Range(at, at), text=text)
+        document = lsp.VersionedTextDocumentIdentifier(uri=uri, version=self._versions[uri])
+        self.client.text_document_did_change(lsp.DidChangeTextDocumentParams(document, [change]))
+
+    def ask(
+        self,
+        line: int,
+        character: int,
+        *,
+        uri: str = URI,
+        kind: lsp.InlineCompletionTriggerKind = lsp.InlineCompletionTriggerKind.Invoked,
+        selected: lsp.SelectedCompletionInfo | None = None,
+    ) -> Answer:
+        """Ask for the items at a position; the request is sent when this returns."""
+        answer = self.client.text_document_inline_completion(
+            lsp.InlineCompletionParams(
+                context=lsp.InlineCompletionContext(kind, selected),
+                text_document=lsp.TextDocumentIdentifier(uri),
+                position=lsp.Position(line, character),
+            )
+        )
+        return Answer(list(self.client.protocol._request_futures)[-1], asyncio.wrap_future(answer))
+
+    async def complete(self, line: int, character: int, **how: Any) -> list[lsp.InlineCompletionItem]:
+        """The items offered at a position."""
+        return await self.ask(line, character, **how).items()
+
+    async def texts(self, line: int, character: int, **how: Any) -> list[str]:
+        """What the offered items insert."""
+        return [str(item.insert_text) for item in await self.complete(line, character, **how)]
+
+    async def send(self, method: str, params: Mapping[str, object]) -> Any:
+        """The answer to a request that is sent as it stands, valid or not."""
+        protocol = self.client.protocol
+        request_id = str(uuid.uuid4())
+        answer: Future[Any] = Future()
+        protocol._request_futures[request_id] = answer
+        protocol._result_types[request_id] = protocol.get_result_type(method)
+        protocol._send_data({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+        return await asyncio.wrap_future(answer)
+
+    def cancel(self, answer: Answer) -> None:
+        self.client.cancel_request(lsp.CancelParams(answer.request_id))
+
+
+@asynccontextmanager
+async def started(env: Mapping[str, str], *, encoding: str = "utf-16", options: object = None) -> AsyncIterator[Editor]:
+    """A new editor whose server runs with the environment `env`."""
+    client = make_test_lsp_client()
+    await client.start_io(*SERVER, env=dict(env))
+    editor = Editor(client)
+    await editor.initialize(encoding, options)
+    yield editor
+    await client.shutdown_session()
+    await client.stop()  # type: ignore[no-untyped-call]
+
+
+async def until_busy(instance: support.Instance) -> None:
+    """Wait until a request has reached the engine."""
+    await _until_running(instance, True)
+
+
+async def until_idle(instance: support.Instance) -> None:
+    """Wait until the engine runs nothing."""
+    await _until_running(instance, False)
+
+
+async def _until_running(instance: support.Instance, running: bool) -> None:
+    deadline = time.monotonic() + 5
+    while bool(instance.call("GET", "/ingle/status")["requests"]["running"]) is not running:
+        assert time.monotonic() < deadline, f"waited in vain for running requests: {running}"
+        await asyncio.sleep(0.01)  # the daemon has no event for it
