@@ -1,0 +1,32 @@
+"""Fixtures that every suite shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import support
+
+
+@pytest.fixture
+def instance() -> Iterator[support.Instance]:
+    """An isolated ingle with the scripted backend; the daemon starts with its first client."""
+    made = support.new_instance(INGLE_BACKEND="scripted")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def starter() -> Path:
+    """The starter model's GGUF."""
+    return support.starter_model()
+
+
+@pytest.fixture
+def real(starter: Path) -> Iterator[support.Instance]:
+    """An isolated ingle with the starter model in a real worker."""
+    made = support.new_instance(INGLE_MODEL=str(starter))
+    yield made
+    made.close()
