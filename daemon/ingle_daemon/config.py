@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import tomli
@@ -19,6 +19,11 @@ from ingle_daemon.errors import UsageError
 __all__ = ["ApiSettings", "EngineSettings", "ServerSettings", "Settings", "load", "parse"]
 
 
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pass
 
@@ -26,22 +31,22 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class EngineSettings(_Section, frozen=True, kw_only=True):
     model: str = ""
     """A name from the store or a path to any GGUF; empty: the store's current model. INGLE_MODEL overrides it."""
-    context: int = 8192
+    context: Positive = 8192
     """Tokens of context, cut down to what the model was trained for."""
-    threads: int = 0
+    threads: Natural = 0
     """CPU threads; 0 chooses."""
     gpu_layers: int = -1
     """Layers on the GPU; -1 is all."""
     kv_type: Literal["auto", "f16", "q8_0"] = "auto"
     """What the KV cache holds. On a CPU q8_0 decodes faster at depth and token-exactly; "auto" takes it there."""
-    batch: int = 256
+    batch: Positive = 256
     """Tokens evaluated in one step at most; a smaller one cancels sooner."""
 
 
 class ServerSettings(_Section, frozen=True, kw_only=True):
-    tcp_port: int = 0
+    tcp_port: Port = 0
     """Also listen on 127.0.0.1 at this port, behind a bearer token; 0 is off."""
-    max_body_bytes: int = 64 * 1024 * 1024
+    max_body_bytes: Positive = 64 * 1024 * 1024
     """A larger request is refused."""
 
 
@@ -53,18 +58,18 @@ class ApiSettings(_Section, frozen=True, kw_only=True):
     """The environment variable that holds the key. The key itself never stands in this file."""
     allow: bool = False
     """Consent: questions may go there."""
-    context: int = 128_000
+    context: Positive = 128_000
     """Tokens that its context holds."""
     price_in: float | None = None
     """US dollars a million prompt tokens."""
     price_out: float | None = None
     """US dollars a million answer tokens."""
-    timeout: float = 60.0
+    timeout: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """Seconds without a byte before the call is given up."""
 
 
 class AskSettings(_Section, frozen=True, kw_only=True):
-    max_tokens: int = 1024
+    max_tokens: Positive = 1024
     """The longest answer; this much context is kept free for it."""
     temperature: float = 0.2
 

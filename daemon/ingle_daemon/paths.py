@@ -74,7 +74,8 @@ def runtime_dir() -> Path:
     (a folder in /tmp could be made by anybody first). A path too long for a socket moves to a short one in /tmp
     whose name depends on the long one, so that isolated instances stay apart.
     """
-    base = _xdg("XDG_RUNTIME_DIR", "") if os.environ.get("XDG_RUNTIME_DIR") else state_dir() / "run"
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    base = Path(runtime) / "ingle" if os.path.isabs(runtime) else state_dir() / "run"  # noqa: PTH117 - it may be ""
     if len(os.fsencode(base / "ingled.sock")) <= _LONGEST_SOCKET_PATH:
         return base
     from hashlib import sha256  # only a very deep home pays for this import

@@ -56,12 +56,11 @@ def test_a_template_may_ask_for_the_date() -> None:
         "{{ messages[0].update(role='system') }}",
         "{% include '/etc/passwd' %}",
         "{% import 'os' as os %}",
-        pytest.param("{{ range(10 ** 9) }}", id="range", marks=pytest.mark.xfail(raises=OverflowError, strict=True)),
-        pytest.param("{{ 1 / 0 }}", marks=pytest.mark.xfail(raises=ZeroDivisionError, strict=True)),
-        pytest.param("{{ '{a}'.format() }}", marks=pytest.mark.xfail(raises=KeyError, strict=True)),
+        pytest.param("{{ range(10 ** 9) }}", id="range"),
+        pytest.param("{{ 1 / 0 }}"),
+        pytest.param("{{ '{a}'.format() }}"),
         pytest.param(
             "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-            marks=pytest.mark.xfail(raises=RecursionError, strict=True),
         ),
     ],
 )
@@ -111,7 +110,6 @@ def test_a_special_token_spelled_in_a_message_stays_text(content: str) -> None:
     assert arrives_as_text(content, SPECIAL)
 
 
-@pytest.mark.xfail(strict=True, reason="a match is broken at its first character only, and matches do not overlap")
 def test_special_tokens_that_overlap_or_contain_each_other_stay_text() -> None:
     @settings(deadline=None)
     @given(st.text("[IN]", max_size=12))

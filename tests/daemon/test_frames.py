@@ -140,9 +140,6 @@ async def test_a_frame_cut_on_its_way_to_the_daemon_is_the_end(pair: Pair, lengt
     writer.close()
 
 
-@pytest.mark.xfail(
-    raises=ConnectionResetError, strict=True, reason="the reader's thread dies of it and the worker outlives the daemon"
-)
 def test_a_daemon_that_dies_with_frames_unread_is_the_end(pair: Pair) -> None:
     ours, its = pair
     its.sendall(frames.encode(frames.Text(4, "never read")))

@@ -71,7 +71,7 @@ def test_the_socket_is_in_the_runtime_directory(monkeypatch: pytest.MonkeyPatch)
     "value",
     [
         "",
-        pytest.param("relative", marks=pytest.mark.xfail(strict=True, reason="it becomes the home directory's ingle/")),
+        pytest.param("relative"),
     ],
 )
 def test_without_a_runtime_directory_the_socket_is_with_the_state(

@@ -51,13 +51,6 @@ capacities = st.builds(
     st.integers(1, 10),
 )
 
-STARVED_PREFILL = pytest.mark.xfail(
-    strict=True, reason="a starved prompt's one token is served even when the prefill share is used up"
-)
-STARVED_LAST = pytest.mark.xfail(
-    strict=True, reason="the starved are served after the best rank, whose prefill may leave no place in the batch"
-)
-
 
 def step(runners: list[Runner], capacity: Capacity) -> dict[int, int]:
     """One batch: what each sequence got. Counts who was passed over."""
@@ -79,7 +72,6 @@ def test_a_plan_serves_each_sequence_once_within_what_it_has_and_the_batch_holds
     assert sum(piece.count for piece in served) <= capacity.batch
 
 
-@STARVED_PREFILL
 @quick
 @given(runnables(), capacities)
 def test_prompts_never_get_more_than_their_share_of_the_batch(runners: list[Runner], capacity: Capacity) -> None:
@@ -169,7 +161,7 @@ def prefilling_stream(number: int) -> Runner:
     [
         pytest.param(decoding_stream, 256, 256, id="decoding"),
         pytest.param(prefilling_stream, 256, 240, id="prefilling with a share kept for decoding"),
-        pytest.param(prefilling_stream, 256, 256, id="prefilling with the whole batch", marks=STARVED_LAST),
+        pytest.param(prefilling_stream, 256, 256, id="prefilling with the whole batch"),
     ],
 )
 def test_completions_without_end_do_not_starve_an_answer(

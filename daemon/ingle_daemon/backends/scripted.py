@@ -77,9 +77,12 @@ class ScriptedBackend(Backend):
         if not path:
             return cls(Script())
         try:
-            return cls(msgspec.json.decode(Path(path).read_bytes(), type=Script))
-        except (OSError, msgspec.DecodeError) as exc:
+            script = msgspec.json.decode(Path(path).read_bytes(), type=Script)
+            for rule in script.rules:
+                re.compile(rule.match)
+        except (OSError, msgspec.DecodeError, re.error) as exc:
             raise UsageError(f"cannot read the script {path}: {exc}", hint="Correct INGLE_SCRIPT.") from exc
+        return cls(script)
 
     async def start(self) -> None:
         """Nothing to load."""

@@ -35,7 +35,7 @@ async def read_body(request: Request, kind: type[_T], limit: int) -> _T:
             raise _too_large(len(body), limit)
     try:
         return msgspec.json.decode(bytes(body) or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UsageError(f"the request body is not what {request.url.path} takes: {exc}") from exc
 
 

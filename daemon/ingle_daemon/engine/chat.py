@@ -43,7 +43,8 @@ class ChatTemplate:
                 f"the model's chat template does not compile: {exc}", hint="Use another GGUF of this model."
             ) from exc
         spellings = sorted((re.escape(s) for s in special if len(s) > 1), key=len, reverse=True)
-        self._special = re.compile("|".join(spellings)) if spellings else None
+        # Looked for at every position, so that one that overlaps or contains another is found too.
+        self._special = re.compile(f"(?=(?:{'|'.join(spellings)}))(.)", re.DOTALL) if spellings else None
 
     def render(self, messages: Iterable[ChatMessage]) -> list[str]:
         """The prompt in pieces: tokenize each by itself, special tokens parsed, and join.
@@ -53,7 +54,7 @@ class ChatTemplate:
         plain = [{"role": message.role, "content": self._defuse(message.content)} for message in messages]
         try:
             return self._template.render(messages=plain, add_generation_prompt=True).split(_MARK)
-        except (TemplateError, TypeError, ValueError) as exc:
+        except Exception as exc:
             raise UsageError(
                 f"the model's chat template refuses these messages: {exc}",
                 hint="Most templates want an optional system message, then user and assistant in turn.",
@@ -63,7 +64,7 @@ class ChatTemplate:
         content = content.replace(_MARK, "")
         if self._special is None:
             return content
-        return self._special.sub(lambda match: match[0][0] + _MARK + match[0][1:], content)
+        return self._special.sub(rf"\1{_MARK}", content)
 
 
 def _raise(message: str) -> NoReturn:

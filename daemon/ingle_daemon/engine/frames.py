@@ -164,11 +164,14 @@ def decode_from_worker(body: bytes) -> FromWorker:
 
 def read_frame(stream: BinaryIO) -> bytes | None:
     """The next frame's body; None when the other side is gone."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    body = stream.read(length)
+    try:
+        head = stream.read(_LENGTH.size)
+        if len(head) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack(head)
+        body = stream.read(length)
+    except ConnectionError:
+        return None  # it died with frames of ours unread
     return body if len(body) == length else None
 
 

@@ -58,23 +58,35 @@ def plan(runnable: list[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
     if not runnable:
         return ()
     best = min(RANK[sequence.priority] for sequence in runnable)
+    wishes = sorted(
+        (_wish(sequence, RANK[sequence.priority] == best, capacity) for sequence in runnable),
+        key=lambda wish: wish.urgency,
+    )
     served: list[Slice] = []
-    prefill_left = capacity.prefill
-    for sequence in sorted(runnable, key=lambda sequence: RANK[sequence.priority]):
-        left = capacity.batch - sum(piece.count for piece in served)
-        if left <= 0:
-            break
-        count = _share(sequence, RANK[sequence.priority] == best, prefill_left, capacity)
-        if count := min(count, left):
-            served.append(Slice(sequence.id, count))
-            if not sequence.decoding:
-                prefill_left -= count
+    batch_left, prefill_left = capacity.batch, capacity.prefill
+    for wish in wishes:
+        count = min(wish.count, batch_left, batch_left if wish.decoding else prefill_left)
+        if count:
+            served.append(Slice(wish.id, count))
+            batch_left -= count
+            prefill_left -= 0 if wish.decoding else count
     return tuple(served)
 
 
-def _share(sequence: Runnable, is_best: bool, prefill_left: int, capacity: Capacity) -> int:
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a sequence would take if the batch were its own; lower `urgency` is served first."""
+
+    id: int
+    count: int
+    urgency: int
+    decoding: bool
+
+
+def _wish(sequence: Runnable, is_best: bool, capacity: Capacity) -> _Wish:
+    rank = RANK[sequence.priority]
     if is_best or (capacity.wide_is_cheap and sequence.decoding):
-        return sequence.pending if sequence.decoding else min(sequence.pending, max(prefill_left, 0))
+        return _Wish(sequence.id, sequence.pending, rank, sequence.decoding)
     if sequence.skipped >= capacity.patience:
-        return 1
-    return 0
+        return _Wish(sequence.id, 1, -1, sequence.decoding)
+    return _Wish(sequence.id, 0, rank, sequence.decoding)
