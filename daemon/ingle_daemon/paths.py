@@ -103,9 +103,10 @@ def private_dir(path: Path) -> Path:
     Raises PermissionError when it belongs to somebody else, OSError when it cannot be made.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.stat()
-    if status.st_uid != os.getuid():
-        raise PermissionError(f"{path} belongs to another user (uid {status.st_uid})")
-    if status.st_mode & 0o077:
+    # The link itself counts too: in /tmp anybody can lay a link to a folder of ours.
+    for status in (path.lstat(), path.stat()):
+        if status.st_uid != os.getuid():
+            raise PermissionError(f"{path} belongs to another user (uid {status.st_uid})")
+    if path.stat().st_mode & 0o077:
         path.chmod(0o700)
     return path

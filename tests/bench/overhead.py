@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import support
 from ingle_daemon import client
+from ingle_daemon.backends.worker_process import worker_environment
 from ingle_daemon.engine import worker
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
@@ -34,6 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time to first token: ingled beside the bare engine.")
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON, for programs")
     options = parser.parse_args()
+    if os.environ != worker_environment():  # OpenMP reads it once, at the start of the process
+        os.execve(sys.executable, [sys.executable, *sys.argv], worker_environment())
     bare, through = measure()
     figures = {
         "bare engine": _figures(bare),

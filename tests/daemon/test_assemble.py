@@ -129,7 +129,6 @@ def test_typing_moves_the_head_once_a_block(fim: FimTokens) -> None:
     assert moves in (typed // block, typed // block + 1)
 
 
-@pytest.mark.xfail(strict=True, reason="pieces drop out one by one as the prefix grows and return at each new block")
 def test_typing_moves_the_head_once_a_block_with_other_files_too() -> None:
     file, typed = "".join(chr(0x4E00 + n) for n in range(1000)), 400
     extra = tuple(ContextPiece(text * 15, text) for text in "abc")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ingle_daemon.engine import frames
 
-__all__ = ["WorkerProcess"]
+__all__ = ["WorkerProcess", "worker_environment"]
 
 
 class WorkerProcess:
@@ -41,7 +41,7 @@ class WorkerProcess:
                 str(its.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(its.fileno(),),
-                env=_environment(),
+                env=worker_environment(),
                 cwd="/",
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours)
@@ -80,10 +80,11 @@ class WorkerProcess:
         on_exit(await self._process.wait())
 
 
-def _environment() -> dict[str, str]:
-    """Ours, with OpenMP's threads told to sleep at a barrier instead of spinning.
+def worker_environment() -> dict[str, str]:
+    """Ours, with OpenMP's threads told to spin only briefly at a barrier before they sleep.
 
-    A spinning thread whose partner has lost its core to another program waits for a whole time slice, some hundred
-    times a token: measured on two cores with one of them busy, 0.6 tokens a second spinning, 46 sleeping.
+    There are some hundred barriers in a token. A thread that spins while its partner has lost its core to another
+    program spins for a whole time slice: decode falls from 90 tokens a second to 0.6. One that sleeps at once pays for
+    it at every barrier: 22 on an idle machine. `tests/bench/threads.py` measures the choice.
     """
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    return {"GOMP_SPINCOUNT": "1000", **os.environ}

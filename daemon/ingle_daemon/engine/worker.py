@@ -116,8 +116,8 @@ class Worker:
     def _prepare(self, frame: frames.Submit, arrived: float) -> None:
         try:
             prepared = self._preparer.prepare(frame.request)
-        except IngleError as exc:
-            error = exc.to_wire()
+        except Exception as exc:  # noqa: BLE001 - in a pool it would vanish, and the request wait for ever
+            error = _translated(exc).to_wire()
             self._commands.put(lambda: self._refuse(frame.id, error))
             return
         self._commands.put(lambda: self._submit(frame.id, frame.request, prepared, arrived))
@@ -133,8 +133,8 @@ class Worker:
             else:
                 raw = b"".join(vocab.piece(token) for token in frame.tokens if 0 <= token < vocab.size)
                 self._outbox.send(frames.Text(frame.id, raw.decode("utf-8", errors="replace")))
-        except IngleError as exc:
-            self._outbox.send(frames.Refused(frame.id, exc.to_wire()))
+        except Exception as exc:  # noqa: BLE001 - see _prepare
+            self._outbox.send(frames.Refused(frame.id, _translated(exc).to_wire()))
 
     # --- the main thread ---
 
@@ -180,6 +180,11 @@ class Worker:
             chat=bool(runner.chat_template),
             load_ms=runner.load_ms,
         )
+
+
+def _translated(error: Exception) -> IngleError:
+    """A defect of ours becomes an answer too; its own message may quote the prompt and stays here."""
+    return error if isinstance(error, IngleError) else IngleError(f"the engine met a defect: {type(error).__name__}")
 
 
 def default_threads() -> int:

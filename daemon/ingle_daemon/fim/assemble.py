@@ -42,6 +42,8 @@ class Assembled:
     stops: tuple[str, ...]
 
 
+_MARKERS = 8
+"""Tokens kept for the markers and a file's header."""
 _PREFIX_SHARE = 0.75
 """Of the budget for the file itself; the suffix has the rest, and what one leaves over the other may take."""
 
@@ -57,11 +59,12 @@ def assemble(prompt: InfillPrompt, tokenizer: Tokenizer, fim: FimTokens, budget:
         return Assembled(_tail_in_blocks(prefix, budget), suffix_stop(prompt.suffix))
     prefix = tokenizer.tokenize(prompt.prefix, special=False)
     suffix = tokenizer.tokenize(prompt.suffix, special=False)
-    room = budget - 8  # the markers, and a file's header
+    room = budget - _MARKERS
     for_prefix = max(int(room * _PREFIX_SHARE), room - len(suffix))
     prefix = _tail_in_blocks(prefix, for_prefix)
     suffix = suffix[: room - len(prefix)]
-    head = _context(prompt, tokenizer, fim, room - len(prefix) - len(suffix))
+    # As if the prefix filled its last block: pieces of context must not come and go while it grows.
+    head = _context(prompt, tokenizer, fim, room - _whole_blocks(len(prefix), for_prefix) - len(suffix))
     bos = [fim.bos] if fim.bos >= 0 else []
     return Assembled([*bos, *head, fim.pre, *prefix, fim.suf, *suffix, fim.mid], ())
 
@@ -81,6 +84,11 @@ def _tail_in_blocks(tokens: list[int], budget: int) -> list[int]:
         return tokens
     block = max(budget // 4, 1)
     return tokens[-(-(len(tokens) - budget) // block) * block :]
+
+
+def _whole_blocks(length: int, budget: int) -> int:
+    block = max(budget // 4, 1)
+    return min(-(-length // block) * block, budget)
 
 
 def _context(prompt: InfillPrompt, tokenizer: Tokenizer, fim: FimTokens, room: int) -> list[int]:
