@@ -72,6 +72,8 @@ class AskSettings(_Section, frozen=True, kw_only=True):
     max_tokens: Positive = 1024
     """The longest answer; this much context is kept free for it."""
     temperature: float = 0.2
+    repeat_penalty: Annotated[float, msgspec.Meta(gt=0)] = 1.1
+    """Above 1, words already used become less likely: without it small models fall into loops."""
 
 
 class Settings(_Section, frozen=True, kw_only=True):

@@ -98,7 +98,7 @@ def routes(backend: Backend, router: Router, body_limit: int) -> list[Route]:
     async def chat(request: Request) -> Response:
         body = await read_body(request, ChatBody, body_limit)
         _refuse_many(body)
-        events = router.ask(_to_ask(body), top_p=body.top_p, stop=body.stops)
+        events = router.ask(_to_ask(body), top_p=body.top_p, repeat_penalty=1.0, stop=body.stops)
         head = _Head("chatcmpl", "chat.completion", "local")
         return await _respond(request, body, events, head, _chat_piece, _chat_whole)
 

@@ -31,6 +31,9 @@ from ingle_daemon.routing.policy import Facts, decide
 
 __all__ = ["Router"]
 
+_PENALTY_WINDOW = 256
+"""Tokens back to which a repetition counts: a few times the line that a small model repeats."""
+
 
 class Router:
     """Sends each question where the policy says."""
@@ -41,9 +44,17 @@ class Router:
         self._api = ApiModel(settings.api)
 
     async def ask(
-        self, request: AskRequest, *, top_p: float = 0.95, stop: tuple[str, ...] = ()
+        self,
+        request: AskRequest,
+        *,
+        top_p: float = 0.95,
+        repeat_penalty: float | None = None,
+        stop: tuple[str, ...] = (),
     ) -> AsyncGenerator[Routed | Started | Delta | Done, None]:
-        """Routed, Started, Delta …, Done. Raises what the policy refuses with, and the model's own errors."""
+        """Routed, Started, Delta …, Done. Raises what the policy refuses with, and the model's own errors.
+
+        What is None is taken from the settings.
+        """
         prompt = ChatPrompt(request.messages)
         info, fit = await self._count(prompt, request)
         route = decide(self._facts(request, info, fit))
@@ -55,7 +66,13 @@ class Router:
         if route.kind == "api":
             events = self._api.generate(request.messages, max_tokens=reserved, temperature=temperature)
         else:
-            sampling = Sampling(temperature=temperature, top_p=top_p, seed=request.seed)
+            sampling = Sampling(
+                temperature=temperature,
+                top_p=top_p,
+                repeat_penalty=self._settings.ask.repeat_penalty if repeat_penalty is None else repeat_penalty,
+                repeat_last_n=_PENALTY_WINDOW,
+                seed=request.seed,
+            )
             limits = Limits(max_tokens=reserved, stop=stop)
             events = self._local.generate(GenerateRequest(prompt, sampling=sampling, limits=limits))
         async with contextlib.aclosing(events):
