@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import support
+from ingle_daemon.backends.worker_process import worker_environment
+
+# Tests that load a model in this process run it under the worker's threading rules. OpenMP reads them when it loads.
+os.environ.update(worker_environment())
 
 
 @pytest.fixture

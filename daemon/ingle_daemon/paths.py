@@ -18,6 +18,7 @@ __all__ = [
     "models_dir",
     "private_dir",
     "runtime_dir",
+    "snapshots_dir",
     "socket_file",
     "start_lock",
     "state_dir",
@@ -56,6 +57,11 @@ def state_dir() -> Path:
 def cache_dir() -> Path:
     """What may be deleted at any time."""
     return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def snapshots_dir() -> Path:
+    """KV states that outlive a restart: they hold the user's code, so they are as private as the rest."""
+    return state_dir() / "snapshots"
 
 
 def log_file() -> Path:

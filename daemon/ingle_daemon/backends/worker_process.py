@@ -15,6 +15,8 @@ from ingle_daemon.engine import frames
 
 __all__ = ["WorkerProcess", "worker_environment"]
 
+_STOP_PATIENCE_S = 5
+
 
 class WorkerProcess:
     """A running worker. `on_frame` gets every frame; `on_exit` is called once, with the exit status, at the end."""
@@ -23,6 +25,7 @@ class WorkerProcess:
         self._process = process
         self._writer = writer
         self._watch: asyncio.Task[None] | None = None
+        self._stopping = False
 
     @classmethod
     async def start(
@@ -60,13 +63,18 @@ class WorkerProcess:
             self._writer.write(frames.encode(frame))
 
     async def stop(self) -> None:
-        """End the child and wait until it is gone. `on_exit` is not called any more."""
-        if self._watch is not None:
-            self._watch.cancel()
-        self._writer.close()
-        if self._process.returncode is None:
+        """End the child, its snapshot written if it manages in time, and wait until it is gone.
+
+        Neither `on_frame` nor `on_exit` is called any more; what it still says is read, so that it is not held up.
+        """
+        self._stopping = True
+        self.send(frames.Stop())
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_PATIENCE_S)
+        except asyncio.TimeoutError:
             self._process.kill()
-        await self._process.wait()
+        if self._watch is not None:
+            await self._watch
 
     async def _follow(
         self,
@@ -74,10 +82,15 @@ class WorkerProcess:
         on_frame: Callable[[frames.FromWorker], None],
         on_exit: Callable[[int], None],
     ) -> None:
-        while (body := await frames.read_frame_async(reader)) is not None:
-            on_frame(frames.decode_from_worker(body))
-        self._writer.close()
-        on_exit(await self._process.wait())
+        try:
+            while (body := await frames.read_frame_async(reader)) is not None:
+                if not self._stopping:
+                    on_frame(frames.decode_from_worker(body))
+        finally:
+            self._writer.close()  # which ends the worker, too, if it was we who failed
+            status = await self._process.wait()
+            if not self._stopping:
+                on_exit(status)
 
 
 def worker_environment() -> dict[str, str]:

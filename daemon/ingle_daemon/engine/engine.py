@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ingle_daemon.engine.kv import KvTable
+from ingle_daemon.engine.kv import Clear, Edit, KvTable
+from ingle_daemon.engine.pace import Pace
 from ingle_daemon.engine.prepare import Prepared
 from ingle_daemon.engine.runner import BatchItem, Runner, Sampler
 from ingle_daemon.engine.scheduler import RANK, Capacity, Slice, plan
 from ingle_daemon.engine.sequence import Clocks, Sequence
+from ingle_daemon.engine.shelf import Shelf
 from ingle_daemon.engine.text import TextStream
 from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, Started, StopReason, Timings
 
@@ -22,6 +24,8 @@ __all__ = ["Emit", "Engine"]
 
 Emit = Callable[[int, "Started | Delta | Done | Failed"], None]
 
+_GARBAGE = 2048
+"""Dead cells that are put up with: attention passes over them, but not for nothing."""
 _HEADROOM = 32
 """Tokens of room a sequence asks for at a time while it grows."""
 
@@ -42,12 +46,15 @@ class Engine:
         runner: Runner,
         kv: KvTable,
         capacity: Capacity,
+        shelf: Shelf,
         emit: Emit,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
         self._kv = kv
         self._capacity = capacity
+        self._pace = Pace(capacity.prefill)
+        self._shelf = shelf
         self._emit = emit
         self._clock = clock
         self._waiting: list[_Run] = []
@@ -87,8 +94,11 @@ class Engine:
 
     def step(self) -> None:
         """One batch."""
+        if self._kv.garbage > _GARBAGE:
+            self._compact()
         self._admit()
-        slices = self._make_room(plan([run.sequence for run in self._running.values()], self._capacity))
+        capacity = replace(self._capacity, prefill=self._pace.slice)
+        slices = self._make_room(plan([run.sequence for run in self._running.values()], capacity))
         if not slices:
             return
         self._decode(slices)
@@ -99,16 +109,23 @@ class Engine:
 
     def _admit(self) -> None:
         """Let waiting requests in while there is room, the most urgent first."""
-        self._waiting.sort(key=lambda run: (RANK[run.sequence.priority], run.sequence.clocks.arrived))
-        while self._waiting and self._enter(self._waiting[0]):
-            self._waiting.pop(0)
+        while self._waiting:
+            run = min(self._waiting, key=_urgency)
+            self._waiting.remove(run)
+            if not self._enter(run):  # which may have sent a less urgent one back to the queue
+                self._waiting.append(run)
+                return
 
     def _enter(self, run: _Run) -> bool:
         sequence = run.sequence
+        self._unshelve(sequence.tokens)
         reuse = self._kv.admit(sequence.tokens, min(sequence.max_new, _HEADROOM))
+        if reuse is None and self._kv.compactable:
+            self._compact()
+            return self._enter(run)
         if reuse is None:
             return self._preempt_below(RANK[sequence.priority]) and self._enter(run)
-        self._runner.apply(reuse.edits)
+        self._apply(reuse.edits)
         sequence.slot = reuse.slot
         sequence.evaluated = reuse.length
         if not sequence.clocks.admitted:
@@ -128,9 +145,9 @@ class Engine:
     def _preempt(self, run: _Run) -> None:
         sequence = run.sequence
         del self._running[sequence.id]
-        self._runner.apply(self._kv.drop(sequence.slot))
+        self._apply(self._kv.drop(sequence.slot))
         sequence.slot, sequence.evaluated = -1, 0
-        self._waiting.insert(0, run)
+        self._waiting.append(run)
 
     def _make_room(self, slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
         """Promise every slice its cells; where there are none, the least urgent sequence leaves."""
@@ -142,7 +159,12 @@ class Engine:
                 left = sequence.prompt_tokens + sequence.max_new - sequence.evaluated
                 edits = self._kv.grow(sequence.slot, min(max(_HEADROOM, piece.count), left))
                 if edits is not None:
-                    self._runner.apply(edits)
+                    self._apply(edits)
+                    continue
+                if self._kv.compactable:
+                    self._compact()
+                    if piece.id not in self._running:
+                        break
                     continue
                 victim = max(self._running.values(), key=_urgency)
                 self._preempt(victim)
@@ -150,16 +172,67 @@ class Engine:
                     break
         return tuple(piece for piece in slices if piece.id in self._running)
 
+    # --- what leaves the cache and comes back ---
+
+    def states(self) -> list[tuple[list[int], bytes]]:
+        """Everything evaluated that is worth keeping for the next run, the most recently used first."""
+        for run in list(self._running.values()):
+            self._retire(run)
+        residents = [held for held in reversed(self._kv.idle()) if self._shelf.wants(tuple(held.tokens))]
+        return [(list(held.tokens), self._runner.save(held.slot)) for held in residents] + self._shelf.all()
+
+    def _compact(self) -> None:
+        """Free every cell that nobody uses: running sequences move together, the rest goes to the shelf."""
+        for held in self._kv.idle():
+            if self._shelf.wants(tuple(held.tokens)):
+                self._shelf.put(tuple(held.tokens), self._runner.save(held.slot))
+        runs = sorted(self._running.values(), key=_urgency)
+        states = [self._runner.save(run.sequence.slot) for run in runs]
+        self._kv.compact()
+        self._runner.clear()
+        for run, state in zip(runs, states, strict=True):
+            sequence = run.sequence
+            evaluated = sequence.tokens[: sequence.evaluated]
+            if not evaluated:
+                continue
+            if self._kv.refill(sequence.slot, evaluated) and self._runner.load(sequence.slot, state):
+                continue
+            self._shelf.put(tuple(evaluated), state)
+            self._preempt(run)
+
+    def _apply(self, edits: tuple[Edit, ...]) -> None:
+        """Edit the cache; what is cleared goes to the shelf first."""
+        for edit in edits:
+            if isinstance(edit, Clear) and self._shelf.wants(edit.tokens):
+                self._shelf.put(edit.tokens, self._runner.save(edit.slot))
+            self._runner.apply((edit,))
+
+    def _unshelve(self, prompt: list[int]) -> None:
+        """Put back the state that knows most of `prompt`, if it knows more than the cache does and there is room."""
+        found = self._shelf.take(prompt, more_than=self._kv.longest_prefix(prompt))
+        if found is None:
+            return
+        tokens, state = found
+        place = self._kv.place(tokens)
+        if place is None:
+            self._shelf.put(tuple(tokens), state)
+            return
+        self._apply(place.edits)
+        if not self._runner.load(place.slot, state):
+            self._kv.drop(place.slot)
+
     # --- decoding ---
 
     def _decode(self, slices: tuple[Slice, ...]) -> None:
         items = []
         for piece in slices:
             sequence = self._running[piece.id].sequence
-            begin = sequence.evaluated
-            tokens = sequence.tokens[begin : begin + piece.count]
-            items.append(BatchItem(sequence.slot, begin, tokens, int(piece.count == sequence.pending)))
+            start = sequence.evaluated
+            tokens = sequence.tokens[start : start + piece.count]
+            items.append(BatchItem(sequence.slot, start, tokens, int(piece.count == sequence.pending)))
+        begin = self._clock()
         self._runner.decode(items)
+        self._pace.learn(sum(len(item.tokens) for item in items), self._clock() - begin)
         for item, piece in zip(items, slices, strict=True):
             self._kv.evaluated(item.slot, item.tokens)
             self._running[piece.id].sequence.evaluated += len(item.tokens)
@@ -175,12 +248,12 @@ class Engine:
 
     def _draw(self, run: _Run, output: int) -> None:
         sequence = run.sequence
-        if not sequence.max_new:  # a warm-up: the prompt was all
-            self._finish(run, "limit")
-            return
         now = self._clock()
         if not sequence.clocks.first_token:
             sequence.clocks.first_token = now
+        if not sequence.max_new:  # a warm-up: the prompt was all
+            self._finish(run, "limit")
+            return
         token = self._runner.sample(run.sampler, output)
         if self._runner.vocab.is_end(token):
             self._finish(run, "end")

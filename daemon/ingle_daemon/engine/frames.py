@@ -25,6 +25,7 @@ __all__ = [
     "LoadFailed",
     "Loaded",
     "Refused",
+    "Stop",
     "Submit",
     "Text",
     "ToWorker",
@@ -58,6 +59,12 @@ class Load(_Frame, frozen=True, tag="load"):
     gpu_layers: int
     kv_type: KvType
     batch: int
+    snapshots: str
+    """The folder for KV states between two runs."""
+
+
+class Stop(_Frame, frozen=True, tag="stop"):
+    """The last frame: write a snapshot and end."""
 
 
 class Submit(_Frame, frozen=True, tag="submit"):
@@ -96,7 +103,7 @@ class Detokenize(_Frame, frozen=True, tag="detokenize"):
     tokens: tuple[int, ...]
 
 
-ToWorker = Load | Submit | Cancel | Count | Tokenize | Detokenize
+ToWorker = Load | Stop | Submit | Cancel | Count | Tokenize | Detokenize
 
 
 # --- from the worker -----------------------------------------------------------------------------------------------

@@ -3,6 +3,10 @@
 The cache is one pool of cells shared by a fixed number of slots (llama.cpp calls them sequences; `kv_unified`). Two
 slots may share cells: a copy costs metadata only. This table mirrors which tokens stand in which slot, plans what to
 reuse, and counts cells the way llama.cpp will. Finished requests stay resident until their cells are needed.
+
+An `append_only` table never gives a freed cell out again before everything is compacted. Then the cells of a sequence
+stand in the order of its tokens, whatever else came and went, and attention adds them up in that order: the same sum to
+the last bit as if it had run alone.
 """
 
 from __future__ import annotations
@@ -33,9 +37,10 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Forget everything `slot` holds."""
+    """Forget everything `slot` holds: `tokens`, which somebody may want to keep elsewhere first."""
 
     slot: int
+    tokens: tuple[int, ...] = field(default=(), compare=False)
 
 
 Edit = Copy | Truncate | Clear
@@ -69,8 +74,11 @@ _TAIL_WORTH_KEEPING = 256
 class KvTable:
     """The residents of all slots. Mutating methods return the edits that bring the real cache to the same state."""
 
-    def __init__(self, slots: int, cells: int) -> None:
+    def __init__(self, slots: int, cells: int, *, append_only: bool = False) -> None:
         self.cells = cells
+        self.garbage = 0
+        """Cells that are free but not given out again before `compact`."""
+        self._append_only = append_only
         self._residents = [Resident(slot) for slot in range(slots)]
         self._owners: Counter[int] = Counter()
         self._new_cell = count()
@@ -112,10 +120,8 @@ class KvTable:
         victims = self._victims(count, resident, resident, len(resident.tokens))
         if victims is None:
             return None
-        for victim in victims:
-            self._shorten(victim, 0)
         resident.reserved += count
-        return tuple(Clear(victim.slot) for victim in victims)
+        return tuple(self._clear(victim) for victim in victims)
 
     def release(self, slot: int) -> None:
         """The request is over; its tokens stay for whoever can reuse them."""
@@ -124,9 +130,44 @@ class KvTable:
 
     def drop(self, slot: int) -> tuple[Edit, ...]:
         """Forget what `slot` holds, busy or not."""
-        self._shorten(self._residents[slot], 0)
+        edit = self._clear(self._residents[slot])
         self.release(slot)
-        return (Clear(slot),)
+        return (edit,)
+
+    def place(self, tokens: list[int]) -> Reuse | None:
+        """Make room for tokens that come from elsewhere, as an idle resident; None when there is none."""
+        for slot in self._places(None, 0):
+            victims = self._victims(len(tokens), slot, None, 0)
+            if victims is not None:
+                reuse = self._occupy(slot, None, 0, victims, 0)
+                self._extend(slot, tokens, [next(self._new_cell) for _ in tokens])
+                self.release(slot.slot)
+                return reuse
+        return None
+
+    @property
+    def compactable(self) -> bool:
+        """Whether `compact` would free anything."""
+        return self._append_only and bool(self.garbage or self.idle())
+
+    def compact(self) -> None:
+        """Forget everything and begin at the first cell. What is to stay is put back by `refill`."""
+        for resident in self._residents:
+            resident.tokens.clear()
+            resident.cells.clear()
+        self._owners.clear()
+        self.garbage = 0
+
+    def refill(self, slot: int, tokens: list[int]) -> bool:
+        """Put back what a busy slot held; False when there is no room, because what was shared is so no more."""
+        if self.used + self.promised + len(tokens) > self.cells:
+            return False
+        self._extend(self._residents[slot], tokens, [next(self._new_cell) for _ in tokens])
+        return True
+
+    def longest_prefix(self, prompt: list[int]) -> int:
+        """Tokens of `prompt` that the best resident holds."""
+        return self._sources(prompt)[0][1]
 
     def room(self, slot: int) -> int:
         """Tokens that `slot` may still grow by without asking."""
@@ -159,7 +200,9 @@ class KvTable:
 
     def _victims(self, need: int, slot: Resident, source: Resident | None, length: int) -> list[Resident] | None:
         """Idle residents to drop, least recently used first, so that `need` cells are free; None if that cannot be."""
-        missing = self.used + self.promised + need - self.cells
+        missing = self.used + self.garbage + self.promised + need - self.cells
+        if self._append_only:
+            return None if missing > 0 else []
         leaving: Counter[int] = Counter(slot.cells[length:] if slot is source else slot.cells)
         missing -= sum(1 for cell in leaving if self._owners[cell] == 1)
         victims: list[Resident] = []
@@ -176,28 +219,31 @@ class KvTable:
     def _occupy(
         self, slot: Resident, source: Resident | None, length: int, victims: list[Resident], need: int
     ) -> Reuse:
-        edits: list[Edit] = [Clear(victim.slot) for victim in victims]
-        for victim in victims:
-            self._shorten(victim, 0)
+        edits: list[Edit] = [self._clear(victim) for victim in victims]
         if slot is source:
             if len(slot.tokens) > length:
                 edits.append(Truncate(slot.slot, length))
             self._shorten(slot, length)
         else:
             if slot.tokens:
-                edits.append(Clear(slot.slot))
-            self._shorten(slot, 0)
+                edits.append(self._clear(slot))
             if source is not None:
                 edits.append(Copy(source.slot, slot.slot, length))
                 self._extend(slot, source.tokens[:length], source.cells[:length])
         slot.busy, slot.reserved, slot.used_at = True, need, next(self._clock)
         return Reuse(slot.slot, length, tuple(edits))
 
+    def _clear(self, resident: Resident) -> Clear:
+        edit = Clear(resident.slot, tuple(resident.tokens))
+        self._shorten(resident, 0)
+        return edit
+
     def _shorten(self, resident: Resident, length: int) -> None:
         for cell in resident.cells[length:]:
             self._owners[cell] -= 1
             if not self._owners[cell]:
                 del self._owners[cell]
+                self.garbage += self._append_only
         del resident.tokens[length:], resident.cells[length:]
 
     def _extend(self, resident: Resident, tokens: list[int], cells: list[int]) -> None:

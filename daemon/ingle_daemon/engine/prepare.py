@@ -61,7 +61,7 @@ class Preparer:
         room = self._n_ctx - len(tokens)
         if room < 1:
             raise _does_not_fit(len(tokens), self._n_ctx, exact=True)
-        return Prepared(tokens, (*request.limits.stop, *stops), room if wanted is None else min(wanted, room))
+        return Prepared(tokens, (*request.limits.stop, *stops), room if wanted is None else max(min(wanted, room), 0))
 
     def fit(self, prompt: Prompt, reserved: int) -> Fit:
         """Count without running. A prompt many times too large is bounded from below, not counted."""

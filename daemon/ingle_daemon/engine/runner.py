@@ -20,7 +20,7 @@ from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
 from ingle_daemon.errors import NoModel
 from ingle_daemon.protocol import Sampling
 
-__all__ = ["BatchItem", "OutOfCells", "Runner", "RunnerOptions", "Sampler", "Vocabulary"]
+__all__ = ["BatchItem", "OutOfCells", "Runner", "RunnerOptions", "Sampler", "Vocabulary", "llama_version"]
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
@@ -180,6 +180,9 @@ class Runner:
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(self._model)
         self.n_ctx = min(options.context, self.n_ctx_train)
         self.batch = min(options.batch, self.n_ctx)
+        self.exact = _kv_type(options) == llama.GGML_TYPE_Q8_0 and _on_cpu(options)
+        """What a sequence computes depends on nothing but itself, provided that its cells stand in order."""
+        self._ballast = options.slots
         self._context = _make_context(self._model, options, self.n_ctx, self.batch)
         self._memory = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(self.batch, 0, 1)
@@ -206,10 +209,19 @@ class Runner:
             if isinstance(edit, Copy):
                 llama.llama_memory_seq_cp(self._memory, edit.source, edit.target, 0, edit.length)
             elif isinstance(edit, Truncate):
-                llama.llama_memory_seq_rm(self._memory, edit.slot, edit.length, -1)
+                self._forget(edit.slot, edit.length)
             else:
                 assert isinstance(edit, Clear)
-                llama.llama_memory_seq_rm(self._memory, edit.slot, -1, -1)
+                self._forget(edit.slot, 0)
+
+    def _forget(self, slot: int, start: int) -> None:
+        if self.exact:  # llama.cpp fills a freed cell first: as ballast it stays taken until `clear`
+            llama.llama_memory_seq_cp(self._memory, slot, self._ballast, start, -1)
+        llama.llama_memory_seq_rm(self._memory, slot, start, -1)
+
+    def clear(self) -> None:
+        """Empty the whole cache."""
+        llama.llama_memory_clear(self._memory, False)
 
     def decode(self, items: Sequence[BatchItem]) -> None:
         """Evaluate one batch. Outputs are numbered in the order in which the items ask for them.
@@ -239,6 +251,21 @@ class Runner:
         logits = self.logits(output)
         top = logits.max()
         return float(logits[token] - top - np.log(np.exp(logits - top).sum()))
+
+    def save(self, slot: int) -> bytes:
+        """Everything `slot` holds in the KV cache, to be loaded again by `load`."""
+        size = llama.llama_state_seq_get_size(self._context, slot)
+        buffer = (ctypes.c_uint8 * size)()
+        written = llama.llama_state_seq_get_data(self._context, buffer, size, slot)
+        return bytes(memoryview(buffer)[:written])
+
+    def load(self, slot: int, state: bytes) -> bool:
+        """Put back what `save` gave; False, and nothing in the slot, when llama.cpp does not take it."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        taken: int = llama.llama_state_seq_set_data(self._context, buffer, len(state), slot)
+        if not taken:
+            self.apply((Clear(slot),))
+        return bool(taken)
 
     def close(self) -> None:
         llama.llama_batch_free(self._batch)
@@ -274,6 +301,11 @@ class _BatchViews:
         return at
 
 
+def llama_version() -> str:
+    """The binding's version, which pins llama.cpp's."""
+    return str(llama.__version__)
+
+
 def _load_model(options: RunnerOptions) -> Any:
     params = llama.llama_model_default_params()
     params.n_gpu_layers = options.gpu_layers if options.gpu_layers >= 0 else 999
@@ -290,17 +322,20 @@ def _kv_type(options: RunnerOptions) -> int:
     """q8_0 on a CPU: llama.cpp then takes one attention path for every batch, whose sums run over a sequence's own
     cells in order, so that an answer does not depend on what else runs. Its f16 paths differ by batch and cache size,
     and decode at depth takes about twice as long (docs/performance.md)."""
-    on_cpu = not options.gpu_layers or not llama.llama_supports_gpu_offload()
-    if options.kv_type == "q8_0" or (options.kv_type == "auto" and on_cpu):
+    if options.kv_type == "q8_0" or (options.kv_type == "auto" and _on_cpu(options)):
         return int(llama.GGML_TYPE_Q8_0)
     return int(llama.GGML_TYPE_F16)
+
+
+def _on_cpu(options: RunnerOptions) -> bool:
+    return not options.gpu_layers or not llama.llama_supports_gpu_offload()
 
 
 def _make_context(model: Any, options: RunnerOptions, n_ctx: int, batch: int) -> Any:
     params = llama.llama_context_default_params()
     params.n_ctx = n_ctx
     params.n_batch = params.n_ubatch = batch
-    params.n_seq_max = options.slots
+    params.n_seq_max = options.slots + 1  # the ballast
     params.kv_unified = True
     params.n_threads = params.n_threads_batch = options.threads
     params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_ENABLED

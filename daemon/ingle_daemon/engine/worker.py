@@ -8,6 +8,7 @@ daemon goes away the worker ends at once, and the driver takes its memory back.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import queue
 import socket
@@ -24,8 +25,9 @@ from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
 from ingle_daemon.engine.prepare import Prepared, Preparer
-from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.runner import Runner, RunnerOptions, llama_version
 from ingle_daemon.engine.scheduler import Capacity
+from ingle_daemon.engine.shelf import Shelf, read_snapshot, write_snapshot
 from ingle_daemon.errors import IngleError
 from ingle_daemon.models import gguf
 from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, ModelInfo, Started
@@ -34,6 +36,8 @@ __all__ = ["main"]
 
 _SLOTS = 16
 _PREPARERS = 2
+_SHELF_BYTES = 1 << 30
+_SNAPSHOT_BYTES = 512 << 20
 
 
 class Outbox:
@@ -45,8 +49,11 @@ class Outbox:
 
     def send(self, frame: frames.FromWorker) -> None:
         data = frames.encode(frame)
-        with self._lock:
-            self._socket.sendall(data)
+        try:
+            with self._lock:
+                self._socket.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            os._exit(0)  # the daemon is gone
 
 
 class Worker:
@@ -74,10 +81,14 @@ class Worker:
             special=vocab.special_spellings(),
         )
         self._preparer = Preparer(vocab, template, self._runner.n_ctx)
+        self._snapshot = Path(load.snapshots) / _key(load)
+        shelf = Shelf(_SHELF_BYTES)
+        read_snapshot(self._snapshot, shelf)
         self._engine = Engine(
             self._runner,
-            KvTable(_SLOTS, self._runner.n_ctx),
+            KvTable(_SLOTS, self._runner.n_ctx, append_only=self._runner.exact),
             Capacity(batch=self._runner.batch, prefill=self._runner.batch),
+            shelf,
             self._emit,
         )
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -107,6 +118,8 @@ class Worker:
             self._pool.submit(self._prepare, frame, arrived)
         elif isinstance(frame, frames.Cancel):
             self._commands.put(lambda: self._cancel(frame.id))
+        elif isinstance(frame, frames.Stop):
+            self._commands.put(self._stop)
         else:
             assert not isinstance(frame, frames.Load), "a worker loads once"
             self._pool.submit(self._answer, frame)
@@ -157,6 +170,13 @@ class Worker:
             self._cancelled.add(request_id)
         self._engine.cancel(request_id)
 
+    def _stop(self) -> None:
+        try:
+            write_snapshot(self._snapshot, self._engine.states(), _SNAPSHOT_BYTES)
+        except OSError as exc:
+            sys.stderr.write(f"no snapshot was written: {exc.strerror}\n")  # the next start evaluates anew
+        os._exit(0)
+
     def _refuse(self, request_id: int, error: dict[str, object]) -> None:
         self._preparing.discard(request_id)
         self._cancelled.discard(request_id)
@@ -180,6 +200,17 @@ class Worker:
             chat=bool(runner.chat_template),
             load_ms=runner.load_ms,
         )
+
+
+def _key(load: frames.Load) -> str:
+    """Names a snapshot after everything that a KV state depends on: the model's file, the cache's type, the code."""
+    digest = hashlib.sha256()
+    path = Path(load.path)
+    with path.open("rb") as file:
+        digest.update(file.read(1 << 20))  # the metadata; the whole of a large model would take seconds
+    for fact in (path.stat().st_size, path.stat().st_mtime_ns, load.kv_type, load.gpu_layers, llama_version()):
+        digest.update(f"|{fact}".encode())
+    return digest.hexdigest()[:32]
 
 
 def _translated(error: Exception) -> IngleError:

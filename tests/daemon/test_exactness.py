@@ -1,0 +1,112 @@
+"""An answer is the same whatever else runs: random schedules on the real model, against each answer alone. Greedy."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from ingle_daemon.engine.engine import Engine
+from ingle_daemon.engine.kv import KvTable
+from ingle_daemon.engine.prepare import Prepared
+from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.scheduler import Capacity
+from ingle_daemon.engine.shelf import Shelf
+from ingle_daemon.protocol import Delta, GenerateRequest, Limits, Priority, Sampling, TextPrompt
+
+pytestmark = pytest.mark.model
+
+SLOTS = 8
+ANSWER = 8
+PRIORITIES: tuple[Priority, ...] = ("completion", "ask", "warm-up")
+
+
+class Bench:
+    """An engine on a fresh cache; `answers` by request."""
+
+    def __init__(self, runner: Runner, shelf_bytes: int = 1 << 28) -> None:
+        self.runner = runner
+        self.answers: dict[int, list[int]] = {}
+        runner.clear()
+        table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact)
+        self.engine = Engine(runner, table, Capacity(batch=256, prefill=256), Shelf(shelf_bytes), self._on_event)
+
+    def submit(self, number: int, prompt: list[int], priority: Priority) -> None:
+        self.answers[number] = []
+        request = GenerateRequest(
+            TextPrompt(""), priority, sampling=Sampling(temperature=0), limits=Limits(max_tokens=ANSWER)
+        )
+        self.engine.submit(number, request, Prepared(prompt, (), ANSWER), float(number))
+
+    def finish(self) -> None:
+        while self.engine.busy:
+            self.engine.step()
+
+    def _on_event(self, number: int, event: object) -> None:
+        if isinstance(event, Delta):
+            self.answers[number] += event.tokens
+
+
+@pytest.fixture(scope="module")
+def runner(starter: Path) -> Runner:
+    return Runner(RunnerOptions(str(starter), 2048, 2, -1, "auto", 256, SLOTS))
+
+
+@pytest.fixture(scope="module")
+def prompts(runner: Runner) -> list[list[int]]:
+    """Prompts of 20 to 150 tokens; some share a head."""
+    rng = random.Random(7)
+    tokens = runner.vocab.tokenize(Path(random.__file__).read_text(), special=False)
+    heads = [tokens[at : at + 60] for at in (0, 500, 1000)]
+    return [
+        [*rng.choice([[], *heads]), *tokens[(at := rng.randrange(1200, 4000)) : at + rng.randrange(20, 90)]]
+        for _ in range(8)
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(runner: Runner, prompts: list[list[int]]) -> list[list[int]]:
+    answers = []
+    for prompt in prompts:
+        bench = Bench(runner)
+        bench.submit(0, prompt, "ask")
+        bench.finish()
+        answers.append(bench.answers[0])
+    return answers
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_answers_do_not_depend_on_the_schedule(
+    runner: Runner, prompts: list[list[int]], alone: list[list[int]], seed: int
+) -> None:
+    rng = random.Random(seed)
+    bench = Bench(runner)
+    waiting = list(range(len(prompts)))
+    rng.shuffle(waiting)
+    while waiting or bench.engine.busy:
+        if waiting and rng.random() < 0.3:
+            number = waiting.pop()
+            bench.submit(number, prompts[number], rng.choice(PRIORITIES))
+        bench.engine.step()
+    assert [bench.answers[number] for number in range(len(prompts))] == alone
+
+
+def test_an_answer_that_left_the_cache_and_came_back_goes_on_as_if_nothing_had_been(
+    starter: Path, prompts: list[list[int]], runner: Runner
+) -> None:
+    small = Runner(RunnerOptions(str(starter), 256, 2, -1, "auto", 64, SLOTS))
+    try:
+        whole = Bench(small)
+        whole.submit(0, prompts[0][:40] + prompts[1][:80], "ask")
+        whole.finish()
+        bench = Bench(small)
+        bench.submit(0, prompts[0][:40] + prompts[1][:80], "ask")
+        while len(bench.answers[0]) < 4:
+            bench.engine.step()
+        bench.submit(1, (prompts[2] + prompts[3] + prompts[4])[:200], "completion")  # takes its cells
+        bench.finish()
+        assert bench.answers[0] == whole.answers[0]
+        assert len(bench.answers[1]) == ANSWER
+    finally:
+        small.close()
