@@ -19,6 +19,7 @@ from ingle_daemon.dialects import control, llamacpp, openai
 from ingle_daemon.dialects.control import Control
 from ingle_daemon.dialects.http import error_response
 from ingle_daemon.errors import IngleError, RefusedByPrivacy, UsageError
+from ingle_daemon.metrics import Metrics
 from ingle_daemon.routing.router import Router
 
 __all__ = ["TcpDoor", "build"]
@@ -36,12 +37,12 @@ class _NotFound(UsageError):
     http_status = 404
 
 
-def build(backend: Backend, router: Router, daemon: Control, body_limit: int) -> Starlette:
+def build(backend: Backend, router: Router, daemon: Control, metrics: Metrics, body_limit: int) -> Starlette:
     """The application behind the Unix socket."""
     return Starlette(
         routes=[
             *openai.routes(backend, router, body_limit),
-            *llamacpp.routes(backend, body_limit),
+            *llamacpp.routes(backend, metrics, body_limit),
             *control.routes(daemon, router, body_limit),
         ],
         exception_handlers={
@@ -90,7 +91,7 @@ class TcpDoor:
             await self._app(scope, receive, send)
 
     def _refuse(self, headers: dict[bytes, bytes], path: str) -> IngleError | None:
-        if headers.get(b"host", b"") not in self._hosts:
+        if headers.get(b"host", b"").lower() not in self._hosts:
             return RefusedByPrivacy("the Host header names another machine", hint="Use http://127.0.0.1:PORT/v1.")
         kind, _, token = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):

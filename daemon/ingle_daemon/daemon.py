@@ -20,6 +20,7 @@ from ingle_daemon.backends.scripted import ScriptedBackend
 from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import NoModel, RefusedByPrivacy, UsageError
+from ingle_daemon.metrics import Metrics
 from ingle_daemon.models import catalog
 from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.store import Store
@@ -46,7 +47,8 @@ class Daemon:
         self._began = time.monotonic()
         self._store = Store(paths.models_dir())
         self._puller = Puller(self._store)
-        self.backend: Backend = _backend(self._choose)
+        self.metrics = Metrics()
+        self.backend = self._make_backend()
 
     async def stop(self) -> None:
         await self.backend.stop()
@@ -68,6 +70,7 @@ class Daemon:
             "tcp": {"url": url} if url else None,
             "model": model,
             "requests": {"running": running, "queued": queued},
+            "last": list(self.metrics.last),
             "api": self._api_status(),
         }
 
@@ -81,11 +84,18 @@ class Daemon:
         """The bearer token of the TCP door, made on first use."""
         path = paths.token_file()
         with contextlib.suppress(FileNotFoundError):
-            return path.read_text(encoding="ascii").strip()
+            if token := path.read_text(encoding="ascii", errors="replace").strip():
+                return token  # an empty file, left by a full disk, would let everybody in
         token = secrets.token_urlsafe(32)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(token)
+        try:
+            path.unlink(missing_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(token)
+        except OSError as exc:
+            raise UsageError(
+                f"cannot write {path}: {exc.strerror}", hint="Check the disk and the permissions."
+            ) from exc
         return token
 
     def models(self) -> dict[str, Any]:
@@ -125,6 +135,15 @@ class Daemon:
                     await self._reload()
                 yield event
 
+    def _make_backend(self) -> Backend:
+        kind = os.environ.get("INGLE_BACKEND", "local")
+        if kind == "local":
+            engine = self._settings.engine
+            return LocalBackend(self._choose, self.metrics, queue=engine.queue, max_seconds=engine.max_seconds)
+        if kind == "scripted":
+            return ScriptedBackend.from_environment(self.metrics)
+        raise UsageError(f"INGLE_BACKEND is {kind!r}", hint="It is `local` (the default) or `scripted`.")
+
     # --- the model to load ---
 
     def _choose(self) -> frames.Load:
@@ -139,6 +158,7 @@ class Daemon:
             gpu_layers=engine.gpu_layers,
             kv_type=engine.kv_type,
             batch=engine.batch,
+            snapshots=str(paths.snapshots_dir()),
         )
 
     def _locate(self, wanted: str) -> tuple[str, Path]:
@@ -166,15 +186,6 @@ class Daemon:
             "model": api.model,
             "offline": self._settings.offline,
         }
-
-
-def _backend(choose: Callable[[], frames.Load]) -> Backend:
-    kind = os.environ.get("INGLE_BACKEND", "local")
-    if kind == "local":
-        return LocalBackend(choose)
-    if kind == "scripted":
-        return ScriptedBackend.from_environment()
-    raise UsageError(f"INGLE_BACKEND is {kind!r}", hint="It is `local` (the default) or `scripted`.")
 
 
 def _offer(entry: catalog.Entry) -> dict[str, Any]:

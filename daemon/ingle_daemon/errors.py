@@ -4,7 +4,8 @@
     ├── UsageError                  2    400   the command line, the request or the configuration is wrong
     ├── DaemonUnreachable           3    503   ingled does not answer and could not be started
     │   ├── EngineLost              3    503   the engine worker died while it answered
-    │   └── Busy                    3    503   the queue is full
+    │   ├── Busy                    3    503   the queue is full
+    │   └── TimedOut                3    504   it ran longer than a request may
     ├── NoModel                     4    503   no model is installed, or the one chosen does not load
     │   └── ModelLoading            4    503   it is being loaded: come back
     ├── DoesNotFit                  5    400   more tokens than the context holds, and they may not leave
@@ -35,6 +36,7 @@ __all__ = [
     "ModelLoading",
     "NoModel",
     "RefusedByPrivacy",
+    "TimedOut",
     "UsageError",
     "from_wire",
 ]
@@ -89,6 +91,11 @@ class EngineLost(DaemonUnreachable):
 
 class Busy(DaemonUnreachable):
     code = "queue_full"
+
+
+class TimedOut(DaemonUnreachable):
+    code = "timed_out"
+    http_status = 504
 
 
 class NoModel(IngleError):

@@ -14,7 +14,7 @@ class Backend(Protocol):
     """One model that answers requests.
 
     Every method raises `IngleError` subclasses only: NoModel when there is none to run, EngineLost when it died,
-    DoesNotFit with the numbers, Busy when the queue is full.
+    DoesNotFit with the numbers, Busy when the queue is full, TimedOut when it took too long.
     """
 
     async def start(self) -> None:

@@ -11,14 +11,15 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.worker_process import WorkerProcess
 from ingle_daemon.engine import frames
-from ingle_daemon.errors import EngineLost, IngleError, NoModel, from_wire
+from ingle_daemon.errors import Busy, EngineLost, IngleError, NoModel, TimedOut, from_wire
+from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
 
 __all__ = ["LocalBackend"]
@@ -44,10 +45,15 @@ class LocalBackend(Backend):
     """One model in one worker process.
 
     `choose` says what to load, each time a worker is about to start; it raises NoModel when nothing is installed.
+    At most `queue` requests wait or run at once, none for longer than `max_seconds` after it was sent to the worker.
     """
 
-    def __init__(self, choose: Callable[[], frames.Load]) -> None:
+    def __init__(self, choose: Callable[[], frames.Load], metrics: Metrics, *, queue: int, max_seconds: float) -> None:
         self._choose = choose
+        self._metrics = metrics
+        self._queue = queue
+        self._max_seconds = max_seconds
+        self._early = 0  # requests that wait for the model to load
         self._ids = itertools.count(1)
         self._worker: WorkerProcess | None = None
         self._ready: asyncio.Future[ModelInfo] | None = None
@@ -65,10 +71,14 @@ class LocalBackend(Backend):
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        worker, self._worker, self._ready = self._worker, None, None
+        worker, self._worker = self._worker, None
+        ready, self._ready = self._ready, None
+        stopped = EngineLost("the engine was stopped", hint="Ask again: it is started anew.")
+        if ready is not None and not ready.done():
+            ready.set_exception(stopped)
+        self._fail_all(stopped)
         if worker is not None:
             await worker.stop()
-        self._fail_all(EngineLost("the engine was stopped"))
 
     async def reload(self) -> None:
         """Load anew, another model perhaps. Running requests end with EngineLost."""
@@ -82,7 +92,7 @@ class LocalBackend(Backend):
         return await asyncio.shield(self._ready)
 
     def status(self) -> dict[str, object]:
-        state: dict[str, object] = {"running": len(self._requests), "restarts": self._restarts}
+        state: dict[str, object] = {"running": self._open, "restarts": self._restarts}
         if self._ready is None:
             return {"state": "none", **state}
         if not self._ready.done():
@@ -92,12 +102,17 @@ class LocalBackend(Backend):
         assert self._worker is not None
         return {"state": "ready", "info": self._ready.result(), "worker_pid": self._worker.pid, **state}
 
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
-        await self.info()
-        number = next(self._ids)
-        entry = self._requests[number] = _Request(frames.Submit(number, request))
-        self._send(entry.submit)
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+        return self._metrics.watch(request.priority, self._answer(request))
+
+    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+        self._refuse_when_full()
+        self._early += 1
         try:
+            await self.info()
+        finally:
+            self._early -= 1
+        with self._submitted(request) as entry:
             while True:
                 event = await entry.events.get()
                 if isinstance(event, IngleError):
@@ -105,9 +120,6 @@ class LocalBackend(Backend):
                 yield event
                 if isinstance(event, Done):
                     return
-        finally:
-            if self._requests.pop(number, None) is not None:
-                self._send(frames.Cancel(number))
 
     async def fit(self, prompt: Prompt, reserved: int) -> Fit:
         answer = await self._call(lambda number: frames.Count(number, prompt, reserved), frames.Counted)
@@ -120,6 +132,49 @@ class LocalBackend(Backend):
     async def detokenize(self, tokens: list[int]) -> str:
         answer = await self._call(lambda number: frames.Detokenize(number, tuple(tokens)), frames.Text)
         return answer.text
+
+    # --- limits ---
+
+    @property
+    def _open(self) -> int:
+        """Requests that wait or run. One that has ended counts no more, however slowly its client reads."""
+        return self._early + len(self._requests)
+
+    def _refuse_when_full(self) -> None:
+        if self._open >= self._queue:
+            raise Busy(
+                f"{self._open} requests wait or run already, and no more than {self._queue} may",
+                hint="Try again in a moment, or raise [engine] queue.",
+                running=self._open,
+                limit=self._queue,
+            )
+
+    @contextlib.contextmanager
+    def _submitted(self, request: GenerateRequest) -> Iterator[_Request]:
+        """A request on the worker, until the end of the block or of the time it may take."""
+        number = next(self._ids)
+        entry = self._requests[number] = _Request(frames.Submit(number, request))
+        self._send(entry.submit)
+        deadline = asyncio.get_running_loop().call_later(self._max_seconds, self._expire, number)
+        try:
+            yield entry
+        finally:
+            deadline.cancel()
+            if self._requests.pop(number, None) is not None:
+                self._send(frames.Cancel(number))
+
+    def _expire(self, number: int) -> None:
+        entry = self._requests.pop(number, None)
+        if entry is None:
+            return  # it has ended, and only its client is slow to read
+        self._send(frames.Cancel(number))
+        entry.events.put_nowait(
+            TimedOut(
+                f"the request ran for {self._max_seconds:g} s, as long as one may, and was ended",
+                hint="Ask for a shorter answer, or raise [engine] max_seconds.",
+                limit_seconds=self._max_seconds,
+            )
+        )
 
     # --- talking to the worker ---
 
@@ -205,6 +260,7 @@ class LocalBackend(Backend):
             self._give_up(status, loading=loading)
             return
         self._restarts += 1
+        self._metrics.worker_restarts += 1
         self._end_what_cannot_run_again()
         self._ready = None
         task = asyncio.create_task(self._restart())

@@ -19,6 +19,7 @@ import msgspec
 
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.errors import DoesNotFit, UsageError, from_wire
+from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import (
     ChatPrompt,
     Delta,
@@ -64,25 +65,26 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ScriptedBackend(Backend):
     """Answers from a `Script`."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, metrics: Metrics | None = None) -> None:
         self._script = script
+        self._metrics = metrics or Metrics()
         self._ids: dict[str, int] = {}
         self._pieces: list[str] = []
         self._running = 0
 
     @classmethod
-    def from_environment(cls) -> ScriptedBackend:
+    def from_environment(cls, metrics: Metrics | None = None) -> ScriptedBackend:
         """The script that INGLE_SCRIPT names. Raises UsageError when it cannot be read."""
         path = os.environ.get("INGLE_SCRIPT")
         if not path:
-            return cls(Script())
+            return cls(Script(), metrics)
         try:
             script = msgspec.json.decode(Path(path).read_bytes(), type=Script)
             for rule in script.rules:
                 re.compile(rule.match)
         except (OSError, msgspec.DecodeError, re.error) as exc:
             raise UsageError(f"cannot read the script {path}: {exc}", hint="Correct INGLE_SCRIPT.") from exc
-        return cls(script)
+        return cls(script, metrics)
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -108,7 +110,10 @@ class ScriptedBackend(Backend):
     def status(self) -> dict[str, object]:
         return {"state": "ready", "running": self._running, "queued": 0}
 
-    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+        return self._metrics.watch(request.priority, self._answer(request))
+
+    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         prompt_tokens = len(await self.tokenize(_text_of(request.prompt)))
         if prompt_tokens >= self._script.context:
             raise DoesNotFit(

@@ -1,0 +1,140 @@
+"""What is counted of every request: by priority since the daemon started, and the last few one by one.
+
+Plain counting, fed by the backends. It knows no HTTP, no engine, no Prometheus (`prometheus.py` puts it into that
+shape), and no text of the user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import get_args
+
+import msgspec
+
+from ingle_daemon.errors import IngleError
+from ingle_daemon.protocol import Delta, Done, Priority, Started, Timings
+
+__all__ = ["Histogram", "Metrics", "Record", "Tally"]
+
+_REMEMBERED = 20
+_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds: from a keystroke's few tokens to a long document on a slow machine."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One request that has ended.
+
+    `reason` is Done's own, an error's code, or "cancelled". Only the engine knows the prompt's tokens and the times:
+    they are None where the request ended before it said them.
+    """
+
+    id: int
+    priority: Priority
+    reason: str
+    generated: int
+    evaluated: int | None = None
+    reused: int | None = None
+    queue_ms: float | None = None
+    prompt_ms: float | None = None
+    predicted_ms: float | None = None
+
+
+class Histogram:
+    """How many durations there were, by length."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDS) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.sum += seconds
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Upper bounds in seconds, and how many durations were at most as long; the last bound is infinite."""
+        return list(zip((*_BOUNDS, float("inf")), itertools.accumulate(self._counts), strict=True))
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of one priority. Of requests that were cancelled or failed, only the generated tokens are known."""
+
+    running: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    evaluated: int = 0
+    reused: int = 0
+    generated: int = 0
+    queue: Histogram = field(default_factory=Histogram)
+    prefill: Histogram = field(default_factory=Histogram)
+    decode: Histogram = field(default_factory=Histogram)
+
+    def count(self, record: Record) -> None:
+        """A running request has ended."""
+        self.running -= 1
+        self.outcomes[record.reason] += 1
+        self.generated += record.generated
+        self.evaluated += record.evaluated or 0
+        self.reused += record.reused or 0
+        for histogram, spent in (
+            (self.queue, record.queue_ms),
+            (self.prefill, record.prompt_ms),
+            (self.decode, record.predicted_ms),
+        ):
+            if spent is not None:
+                histogram.observe(spent / 1000)
+
+
+class Metrics:
+    """All counts. One for the daemon's life."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[Priority, Tally] = {priority: Tally() for priority in get_args(Priority)}
+        self.worker_restarts = 0
+        self.last: deque[Record] = deque(maxlen=_REMEMBERED)
+        """The requests that ended last, the newest at the end."""
+        self._ids = itertools.count(1)
+
+    async def watch(
+        self, priority: Priority, events: AsyncGenerator[Started | Delta | Done, None]
+    ) -> AsyncGenerator[Started | Delta | Done, None]:
+        """Hand on the events of one request and count them, however it ends."""
+        number, reason, generated, done = next(self._ids), "cancelled", 0, False
+        self.tallies[priority].running += 1
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    if isinstance(event, Delta):
+                        generated += len(event.tokens)
+                    elif isinstance(event, Done):
+                        done = True  # counted before the client hears of it, so that it may look at once
+                        self._end(_record(number, priority, event.reason, generated, event.timings))
+                    yield event
+        except Exception as exc:
+            reason = exc.code if isinstance(exc, IngleError) else IngleError.code
+            raise
+        finally:
+            if not done:
+                self._end(Record(number, priority, reason, generated))
+
+    def _end(self, record: Record) -> None:
+        self.tallies[record.priority].count(record)
+        self.last.append(record)
+
+
+def _record(number: int, priority: Priority, reason: str, generated: int, timings: Timings) -> Record:
+    return Record(
+        number,
+        priority,
+        reason,
+        generated,
+        evaluated=timings.prompt_n,
+        reused=timings.cache_n,
+        queue_ms=timings.queue_ms,
+        prompt_ms=timings.prompt_ms,
+        predicted_ms=timings.predicted_ms,
+    )

@@ -1,0 +1,173 @@
+"""The local backend's limits, on a worker that only takes what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+
+from ingle_daemon.backends import local
+from ingle_daemon.backends.local import LocalBackend
+from ingle_daemon.engine import frames
+from ingle_daemon.errors import Busy, EngineLost, TimedOut
+from ingle_daemon.metrics import Metrics
+from ingle_daemon.protocol import Delta, Done, GenerateRequest, ModelInfo, Started, TextPrompt
+
+LOAD = frames.Load("m", "/m.gguf", 64, 1, 0, "f16", 8, "/snapshots")
+INFO = ModelInfo("m", "/m.gguf", "a model", 64, 64, 100, 1, 1)
+REQUEST = GenerateRequest(TextPrompt("hello"))
+
+
+class StandIn:
+    """Behaves as a worker process does towards the backend, and answers when the test says so."""
+
+    pid = 1
+
+    def __init__(self, say: Callable[[frames.FromWorker], None], die: Callable[[int], None]) -> None:
+        self.say = say
+        self.die = die
+        self.submitted: asyncio.Queue[int] = asyncio.Queue()
+        self.cancelled: list[int] = []
+
+    def send(self, frame: frames.ToWorker) -> None:
+        if isinstance(frame, frames.Submit):
+            self.submitted.put_nowait(frame.id)
+        elif isinstance(frame, frames.Cancel):
+            self.cancelled.append(frame.id)
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+
+Workers = asyncio.Queue[StandIn]
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    """The workers that the backend starts."""
+    started: Workers = asyncio.Queue()
+
+    class Factory:
+        @staticmethod
+        async def start(
+            _: frames.Load, say: Callable[[frames.FromWorker], None], die: Callable[[int], None]
+        ) -> StandIn:
+            worker = StandIn(say, die)
+            started.put_nowait(worker)
+            return worker
+
+    monkeypatch.setattr(local, "WorkerProcess", Factory)
+    return started
+
+
+def backend_with(metrics: Metrics | None = None, *, queue: int = 64, max_seconds: float = 600) -> LocalBackend:
+    return LocalBackend(lambda: LOAD, metrics or Metrics(), queue=queue, max_seconds=max_seconds)
+
+
+async def loaded(backend: LocalBackend, workers: Workers) -> StandIn:
+    await backend.start()
+    worker = await workers.get()
+    worker.say(frames.Loaded(INFO))
+    return worker
+
+
+async def accepted(events: AsyncGenerator[Started | Delta | Done, None], worker: StandIn) -> int:
+    """Bring a request as far as its Started; its id."""
+    step = asyncio.ensure_future(anext(events))
+    number = await worker.submitted.get()
+    worker.say(frames.Evented(number, Started(5, 64)))
+    assert isinstance(await step, Started)
+    return number
+
+
+async def test_one_request_more_than_the_queue_holds_is_refused_with_the_numbers(workers: Workers) -> None:
+    backend = backend_with(queue=2)
+    worker = await loaded(backend, workers)
+    running = [backend.generate(REQUEST) for _ in range(2)]
+    for events in running:
+        await accepted(events, worker)
+    with pytest.raises(Busy, match="2 requests wait or run already") as refused:
+        await anext(backend.generate(REQUEST))
+    assert (refused.value.http_status, refused.value.exit_code) == (503, 3)
+    assert refused.value.details == {"running": 2, "limit": 2}
+    assert worker.submitted.empty()  # the third was never sent
+    await running[0].aclose()
+    await accepted(backend.generate(REQUEST), worker)  # its place is free again
+
+
+async def test_requests_that_wait_for_the_model_take_places_too(workers: Workers) -> None:
+    backend = backend_with(queue=1)
+    waiting = asyncio.ensure_future(anext(backend.generate(REQUEST)))
+    await workers.get()
+    with pytest.raises(Busy):
+        await anext(backend.generate(REQUEST))
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await waiting
+    assert backend.status()["running"] == 0
+
+
+async def test_an_answer_that_has_ended_takes_no_place_while_its_client_dawdles(workers: Workers) -> None:
+    backend = backend_with(queue=1)
+    worker = await loaded(backend, workers)
+    slow = backend.generate(REQUEST)
+    number = await accepted(slow, worker)
+    worker.say(frames.Evented(number, Done("end")))
+    await accepted(backend.generate(REQUEST), worker)
+    assert await anext(slow) == Done("end")
+
+
+async def test_a_request_that_runs_too_long_is_cancelled_and_says_so(workers: Workers) -> None:
+    metrics = Metrics()
+    backend = backend_with(metrics, max_seconds=0.02)
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    number = await accepted(events, worker)
+    worker.say(frames.Evented(number, Delta("a", (7,))))
+    assert await anext(events) == Delta("a", (7,))
+    with pytest.raises(TimedOut, match=r"ran for 0\.02 s") as ended:
+        await anext(events)
+    assert (ended.value.http_status, ended.value.exit_code) == (504, 3)
+    assert worker.cancelled == [number]
+    assert [(record.reason, record.generated) for record in metrics.last] == [("timed_out", 1)]
+
+
+async def test_a_request_in_time_is_not_cancelled_later(workers: Workers) -> None:
+    backend = backend_with(max_seconds=0.02)
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    number = await accepted(events, worker)
+    worker.say(frames.Evented(number, Done("end")))
+    assert [event async for event in events] == [Done("end")]
+    later = backend.generate(REQUEST)
+    late = await accepted(later, worker)
+    with pytest.raises(TimedOut):
+        await anext(later)  # by then the first one's time is over, too
+    assert worker.cancelled == [late]
+
+
+async def test_a_worker_replaced_is_counted_and_the_lost_answer_too(workers: Workers) -> None:
+    metrics = Metrics()
+    backend = backend_with(metrics)
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    number = await accepted(events, worker)
+    worker.say(frames.Evented(number, Delta("a", (7,))))
+    await anext(events)
+    worker.die(-9)
+    with pytest.raises(EngineLost):
+        await anext(events)
+    assert metrics.worker_restarts == backend.status()["restarts"] == 1
+    assert metrics.tallies["ask"].outcomes == {"engine_lost": 1}
+    await backend.stop()
+
+
+async def test_a_request_that_waits_for_the_model_ends_when_the_engine_is_stopped(workers: Workers) -> None:
+    backend = backend_with()
+    waiting = asyncio.create_task(anext(backend.generate(REQUEST)))
+    await workers.get()
+    await backend.stop()
+    with pytest.raises(EngineLost, match="was stopped"):
+        await waiting
