@@ -1,0 +1,117 @@
+"""The engine driven directly in the benchmark's own process: the product's loop without socket, worker or route."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import support
+from ingle_daemon.backends.worker_process import worker_environment
+from ingle_daemon.engine import worker
+from ingle_daemon.engine.chat import ChatTemplate
+from ingle_daemon.engine.engine import Engine
+from ingle_daemon.engine.frames import KvType
+from ingle_daemon.engine.kv import KvTable
+from ingle_daemon.engine.prepare import Preparer
+from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.scheduler import Capacity
+from ingle_daemon.engine.shelf import Shelf
+from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, Limits, Prompt, Sampling, Started, TokenPrompt
+
+__all__ = ["BareEngine", "Event", "as_worker", "peer_environment", "source_text"]
+
+Event = Started | Delta | Done | Failed
+_FOR_EVER = float("inf")
+
+
+def as_worker() -> None:
+    """Start this program again in the environment that the daemon gives its workers: OpenMP reads it only once."""
+    if os.environ != worker_environment():
+        os.execve(sys.executable, [sys.executable, *sys.argv], worker_environment())
+
+
+def peer_environment() -> dict[str, str]:
+    """The user's environment without what `as_worker` put into it: peers run as they come."""
+    return {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+
+
+def source_text() -> str:
+    """Real code, the same on every machine with this Python: a large file of the standard library."""
+    return Path(argparse.__file__).read_text(encoding="utf-8")
+
+
+class BareEngine:
+    """The starter model, one request at a time. Its KV cache holds the last one's tokens and nothing else."""
+
+    def __init__(self, *, kv_type: KvType = "auto", threads: int = 0) -> None:
+        options = RunnerOptions(
+            path=str(support.starter_model()),
+            context=8192,
+            threads=threads or worker.default_threads(),
+            gpu_layers=-1,
+            kv_type=kv_type,
+            batch=256,
+            slots=16,
+        )
+        self._runner = Runner(options)
+        vocab = self._runner.vocab
+        template = ChatTemplate(
+            self._runner.chat_template,
+            bos=vocab.spelling(vocab.bos),
+            eos=vocab.spelling(vocab.eos),
+            special=vocab.special_spellings(),
+        )
+        self._preparer = Preparer(vocab, template, self._runner.n_ctx)
+        capacity = Capacity(batch=options.batch, prefill=options.batch)
+        self._kv = KvTable(1, self._runner.n_ctx)
+        self._engine = Engine(self._runner, self._kv, capacity, Shelf(0), self._on_event)
+        self._events: list[tuple[float, Event]] = []
+
+    def tokenize(self, text: str) -> list[int]:
+        return self._runner.vocab.tokenize(text, special=False)
+
+    def run(
+        self, prompt: Prompt, max_tokens: int, seconds: float = _FOR_EVER
+    ) -> tuple[float, list[tuple[float, Event]]]:
+        """When it began and what happened when, on the clock of `time.perf_counter`; cut off after `seconds`."""
+        request = GenerateRequest(prompt, sampling=Sampling(temperature=0), limits=Limits(max_tokens=max_tokens))
+        self._events = []
+        begin = time.perf_counter()
+        self._engine.submit(1, request, self._preparer.prepare(request), time.monotonic())
+        while self._engine.busy and time.perf_counter() < begin + seconds:
+            self._engine.step()
+        self._engine.cancel(1)
+        return begin, self._events
+
+    def first_token(self, prompt: Prompt) -> float:
+        """Seconds from the prompt to the first token."""
+        begin, events = self.run(prompt, 1)
+        return next(moment for moment, event in events if isinstance(event, Delta)) - begin
+
+    def fill(self, tokens: Sequence[int], seconds: float = _FOR_EVER) -> None:
+        """Have these evaluated, so that what follows them is measured at that depth."""
+        self.run(TokenPrompt(tuple(tokens)), 0, seconds)
+
+    def prefill(self, tokens: Sequence[int], seconds: float = _FOR_EVER) -> float:
+        """Tokens a second at which those of `tokens` are evaluated that are not in the cache yet."""
+        known = self._kv.longest_prefix(list(tokens))
+        begin, _ = self.run(TokenPrompt(tuple(tokens)), 1, seconds)
+        return (self._kv.used - known) / (time.perf_counter() - begin)
+
+    def decode(self, tokens: Sequence[int], count: int, seconds: float = _FOR_EVER) -> float:
+        """Tokens a second at which `count` tokens are generated after `tokens`."""
+        _, events = self.run(TokenPrompt(tuple(tokens)), count, seconds)
+        moments = [moment for moment, event in events if isinstance(event, Delta)]
+        if len(moments) < 2:
+            return len(moments) / seconds  # cut off before there was a span to measure
+        return (len(moments) - 1) / (moments[-1] - moments[0])
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def _on_event(self, _: int, event: Event) -> None:
+        self._events.append((time.perf_counter(), event))
