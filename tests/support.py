@@ -165,6 +165,45 @@ def starter_model() -> Path:
     return model
 
 
+def fim_model() -> Path:
+    """A copy of the starter that names five of its special tokens as fill-in-the-middle tokens, kept in the cache.
+
+    It was never trained on them: it exercises the path and its cost, not the completions' worth.
+    """
+    source = starter_model()
+    target = cache_dir() / f"{source.stem}-fim.gguf"
+    if not target.exists():
+        partial = target.with_name(f"{target.name}.{os.getpid()}")
+        _write_fim_copy(source, partial)
+        partial.replace(target)
+    return target
+
+
+def _write_fim_copy(source: Path, target: Path) -> None:
+    from gguf import GGUFReader, GGUFValueType, GGUFWriter  # takes longer than most tests, and few need it
+
+    reader = GGUFReader(source)
+    writer = GGUFWriter(target, reader.get_field("general.architecture").contents())
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture":
+            continue
+        kind = field.types[0]
+        sub_type = field.types[-1] if kind == GGUFValueType.ARRAY else None
+        writer.add_key_value(name, field.contents(), kind, sub_type=sub_type)
+    for name, token in {"pre": 3, "suf": 5, "mid": 7, "rep": 4, "sep": 6}.items():
+        writer.add_uint32(f"tokenizer.ggml.fim_{name}_token_id", token)
+    for tensor in reader.tensors:
+        writer.add_tensor_info(
+            tensor.name, tensor.data.shape, tensor.data.dtype, tensor.data.nbytes, tensor.tensor_type
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for tensor in reader.tensors:
+        writer.write_tensor_data(tensor.data)
+    writer.close()
+
+
 def kill(pid: int) -> None:
     """kill -9."""
     os.kill(pid, signal.SIGKILL)

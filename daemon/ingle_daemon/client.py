@@ -290,8 +290,9 @@ def _spawn_daemon() -> None:
     import subprocess
 
     env = dict(os.environ)
-    if os.sep in env.get("INGLE_MODEL", ""):
-        env["INGLE_MODEL"] = os.path.abspath(env["INGLE_MODEL"])  # noqa: PTH100 - the daemon lives in /
+    model = env.get("INGLE_MODEL", "")
+    if os.sep in model or model.endswith(".gguf"):
+        env["INGLE_MODEL"] = os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - the daemon lives in /
     ours, its = os.pipe()
     try:
         env[READY_FD_VARIABLE] = str(its)

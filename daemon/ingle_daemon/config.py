@@ -19,8 +19,14 @@ from ingle_daemon.errors import UsageError
 __all__ = ["ApiSettings", "EngineSettings", "ServerSettings", "Settings", "load", "parse"]
 
 
-Natural = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(gt=0)]
+_INT32_MAX = 2**31 - 1  # what llama.cpp counts with
+
+Positive = Annotated[int, msgspec.Meta(gt=0, le=_INT32_MAX)]
+Tokens = Annotated[int, msgspec.Meta(ge=64, le=_INT32_MAX)]
+Threads = Annotated[int, msgspec.Meta(ge=0, le=512)]  # ggml has no room for more
+Layers = Annotated[int, msgspec.Meta(ge=-1, le=_INT32_MAX)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -31,16 +37,20 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class EngineSettings(_Section, frozen=True, kw_only=True):
     model: str = ""
     """A name from the store or a path to any GGUF; empty: the store's current model. INGLE_MODEL overrides it."""
-    context: Positive = 8192
+    context: Tokens = 8192
     """Tokens of context, cut down to what the model was trained for."""
-    threads: Natural = 0
+    threads: Threads = 0
     """CPU threads; 0 chooses."""
-    gpu_layers: int = -1
+    gpu_layers: Layers = -1
     """Layers on the GPU; -1 is all."""
     kv_type: Literal["auto", "f16", "q8_0"] = "auto"
     """What the KV cache holds. On a CPU q8_0 decodes faster at depth and token-exactly; "auto" takes it there."""
-    batch: Positive = 256
+    batch: Tokens = 256
     """Tokens evaluated in one step at most; a smaller one cancels sooner."""
+    queue: Positive = 64
+    """Requests that wait or run at once; one more is refused."""
+    max_seconds: Seconds = 600.0
+    """A request that runs longer is ended."""
 
 
 class ServerSettings(_Section, frozen=True, kw_only=True):
@@ -64,14 +74,14 @@ class ApiSettings(_Section, frozen=True, kw_only=True):
     """US dollars a million prompt tokens."""
     price_out: float | None = None
     """US dollars a million answer tokens."""
-    timeout: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    timeout: Seconds = 60.0
     """Seconds without a byte before the call is given up."""
 
 
 class AskSettings(_Section, frozen=True, kw_only=True):
     max_tokens: Positive = 1024
     """The longest answer; this much context is kept free for it."""
-    temperature: float = 0.2
+    temperature: Temperature = 0.2
     repeat_penalty: Annotated[float, msgspec.Meta(gt=0)] = 1.1
     """Above 1, words already used become less likely: without it small models fall into loops."""
 

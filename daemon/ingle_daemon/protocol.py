@@ -6,7 +6,7 @@ are in tokens, durations in milliseconds unless a name says otherwise. This modu
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,6 +15,7 @@ __all__ = [
     "ChatMessage",
     "ChatPrompt",
     "ContextPiece",
+    "Count",
     "Delta",
     "Done",
     "Event",
@@ -32,6 +33,7 @@ __all__ = [
     "Route",
     "Routed",
     "Sampling",
+    "Seed",
     "Started",
     "TextPrompt",
     "Timings",
@@ -43,6 +45,9 @@ __all__ = [
 class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
     """A plain value; fields at their default stay off the wire."""
 
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 # --- prompts -------------------------------------------------------------------------------------------------------
 
@@ -230,9 +235,9 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
 
     messages: tuple[ChatMessage, ...]
     route: Literal["auto", "local", "api"] = "auto"
-    max_tokens: int | None = None
+    max_tokens: Count | None = None
     temperature: float | None = None
-    seed: int | None = None
+    seed: Seed | None = None
 
 
 Event = Routed | Started | Delta | Done | Failed

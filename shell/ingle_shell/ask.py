@@ -48,7 +48,7 @@ def main() -> int:
 
 def question_of(words: Sequence[str], context: str) -> str:
     """The user's message: the piped text, then the question. Raises UsageError when both are empty."""
-    parts = [part for part in (context.rstrip(), " ".join(words).strip()) if part.strip()]
+    parts = [part for part in (context.rstrip(), _text(" ".join(words)).strip()) if part.strip()]
     if not parts:
         raise UsageError(
             "there is no question",
@@ -59,7 +59,7 @@ def question_of(words: Sequence[str], context: str) -> str:
 
 def request_of(options: Options, question: str) -> dict[str, object]:
     """The body of the request, an AskRequest (`ingle_daemon.protocol`) without what is left to the daemon."""
-    system = _default_system() if options.system is None else options.system
+    system = _default_system() if options.system is None else _text(options.system)
     messages = [{"role": "system", "content": system}] if system else []
     request: dict[str, object] = {
         "messages": [*messages, {"role": "user", "content": question}],
@@ -75,6 +75,11 @@ def _default_system() -> str:
         f"You answer questions in a terminal on {os.uname().sysname}. Be brief and exact. "
         "When a command answers the question, give the command first, in a code block."
     )
+
+
+def _text(argument: str) -> str:
+    """A command-line argument as text: bytes in it that are no UTF-8 (of a file's name, say) become U+FFFD."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _piped_text() -> str:

@@ -5,6 +5,7 @@ This module knows whether they are terminals; it does not know what is written.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -45,11 +46,12 @@ class Screen:
             self._emit("\n")
 
     def note(self, text: str, *, dim: bool = False, end: str = "\n") -> None:
-        """A line beside the answer."""
+        """A line beside the answer. Where it cannot be written, the answer and the exit code are no worse for it."""
         text = plain(text)
         if dim and self.interactive and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
             text = f"\x1b[2m{text}\x1b[0m"
-        _put(self._err, text + end)
+        with contextlib.suppress(IngleError, BrokenPipeError):
+            _put(self._err, text + end)
 
     def _emit(self, text: str) -> None:
         if text:
@@ -66,7 +68,8 @@ def settle(program: str, error: IngleError | KeyboardInterrupt, *, as_json: bool
         return 130
     screen.note(f"{program}: {error}")
     if as_json:
-        screen.write(json.dumps({"error": error.to_wire()}) + "\n")
+        with contextlib.suppress(IngleError, BrokenPipeError):  # the exit code still tells
+            screen.write(json.dumps({"error": error.to_wire()}) + "\n")
     return error.exit_code
 
 

@@ -70,7 +70,7 @@ def test_settings_cannot_be_changed_after_they_were_read() -> None:
         ("[api]\nmodel = 'a'\n[engine]\nmodel = 1", ":4: engine.model: Expected `str`, got `int`"),
         ("offline = true\nofline = true", ":2: ofline: Object contains unknown field `ofline`"),
         ("[server]\ntcp_port = 1\n[engine]\n\ncontxt = 5", ":5: engine.contxt: Object contains unknown field"),
-        ("[engine]\ncontext = 1\n[server]\ncontext = 1", ":4: server.context: Object contains unknown field"),
+        ("[engine]\ncontext = 4096\n[server]\ncontext = 1", ":4: server.context: Object contains unknown field"),
         ("offline = true\n[bogus]\na = 1", ":2: bogus: Object contains unknown field `bogus`"),
     ],
 )
@@ -98,7 +98,17 @@ def test_where_the_line_cannot_be_told_exactly_the_setting_is_named(text: str, m
 
 
 @pytest.mark.parametrize(
-    "text", ["[server]\ntcp_port = 70000", "[engine]\ncontext = 0", "[engine]\nbatch = 0", "[api]\ntimeout = -1"]
+    "text",
+    [
+        "[server]\ntcp_port = 70000",
+        "[engine]\ncontext = 1",
+        "[engine]\ncontext = 99999999999999999999",
+        "[engine]\nbatch = 1",
+        "[engine]\nthreads = 100000",
+        "[engine]\ngpu_layers = 99999999999999999999",
+        "[api]\ntimeout = -1",
+        "[ask]\ntemperature = nan",
+    ],
 )
 def test_a_number_out_of_its_range_is_bad_input(text: str) -> None:
     with pytest.raises(UsageError, match=r":2: "):

@@ -105,6 +105,14 @@ async def test_a_length_that_lies_does_not_help() -> None:
         await body_of(b"x" * 50, limit=20, content_length=5)
 
 
+async def test_a_client_that_leaves_while_it_sends_has_interrupted_itself() -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(Interrupted):
+        await http.read_body(Request({**Connection().scope}, receive), Body, 100)
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 import support
-from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError, UsageError
+from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError, NoModel, UsageError
 
 QUESTION = {"messages": [{"role": "user", "content": "hello there"}]}
 
@@ -122,6 +122,13 @@ def test_a_broken_configuration_is_told_to_the_client_that_starts_it(instance: s
         instance.start()
 
 
+@pytest.mark.parametrize("model", ["mine.gguf", "./mine.gguf", "~/mine.gguf"])
+def test_a_model_file_is_looked_for_where_the_client_stands(instance: support.Instance, model: str) -> None:
+    done = instance.run("ask", "hi", env={"INGLE_BACKEND": "local", "INGLE_MODEL": model})
+    assert f"there is no file {instance.root / 'mine.gguf'}" in done.stderr
+    assert done.returncode == NoModel.exit_code
+
+
 def test_the_log_holds_no_word_of_the_user(instance: support.Instance) -> None:
     secret = {"messages": [{"role": "user", "content": "xyzzy-sesame"}]}
     list(instance.stream("/ingle/ask", secret))
@@ -132,6 +139,29 @@ def test_the_log_holds_no_word_of_the_user(instance: support.Instance) -> None:
     assert "listening" in log
     assert "xyzzy" not in log
     assert all(json.loads(line) for line in log.splitlines())
+
+
+# --- what it says of its requests ----------------------------------------------------------------------------------
+
+
+def test_metrics_count_what_went_through_the_socket(instance: support.Instance) -> None:
+    list(instance.stream("/ingle/ask", QUESTION))
+    instance.call("POST", "/infill", {"input_prefix": "x"})
+    answer = raw_request(instance, b"GET /metrics HTTP/1.0\r\n\r\n").decode()
+    assert answer.startswith("HTTP/1.1 200")
+    assert "content-type: text/plain; version=" in answer
+    assert 'ingle_requests_total{outcome="end",priority="ask"} 1.0' in answer
+    assert 'ingle_requests_total{outcome="end",priority="completion"} 1.0' in answer
+    assert 'ingle_tokens_generated_total{priority="ask"} 8.0' in answer
+
+
+def test_status_lists_the_last_requests_without_their_text(instance: support.Instance) -> None:
+    list(instance.stream("/ingle/ask", QUESTION))
+    status = instance.call("GET", "/ingle/status")
+    (record,) = status["last"]
+    assert (record["priority"], record["reason"], record["generated"]) == ("ask", "end", 8)
+    assert record["predicted_ms"] >= 0
+    assert "hello" not in json.dumps(status)
 
 
 # --- bad requests --------------------------------------------------------------------------------------------------
@@ -215,6 +245,15 @@ def test_tcp_refuses_who_has_not(door: tuple[str, str], header: str) -> None:
     assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
 
 
+def test_tcp_serves_metrics_to_who_has_the_token_only(door: tuple[str, str]) -> None:
+    url, token = door
+    request = urllib.request.Request(url.removesuffix("/v1") + "/metrics", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert b"ingle_requests_running" in answer.read()
+    status, refusal = fetch(request.full_url)
+    assert (status, refusal["error"]["code"]) == (401, "invalid_api_key")
+
+
 def test_tcp_refuses_a_foreign_host_even_with_the_token(door: tuple[str, str]) -> None:
     url, token = door
     status, answer = fetch(f"{url}/models", Authorization=f"Bearer {token}", Host="evil.example:80")
@@ -257,6 +296,15 @@ def test_the_token_is_kept_and_private(instance: support.Instance) -> None:
     assert instance.call("GET", "/ingle/token")["token"] == token
     file = Path(instance.xdg["XDG_STATE_HOME"]) / "ingle/token"
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == (token, 0o600)
+
+
+def test_an_empty_token_file_lets_nobody_in(instance: support.Instance) -> None:
+    file = Path(instance.xdg["XDG_STATE_HOME"]) / "ingle/token"
+    file.parent.mkdir(parents=True)
+    file.touch(0o600)
+    url = instance.call("POST", "/ingle/serve", {"port": 0})["url"]
+    assert fetch(f"{url}/models", Authorization="Bearer ")[0] == 401
+    assert len(file.read_text()) >= 32
 
 
 # --- clients that go away ------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -176,6 +177,26 @@ def test_a_full_disk_is_reported(instance: Instance, daemon: FakeDaemon) -> None
     done = instance.run("/bin/sh", "-c", "ask go > /dev/full")
     assert done.returncode == 1
     assert done.stderr.startswith("ask: cannot write the answer: No space left on device")
+
+
+@pytest.mark.parametrize("line", ["ask 2>/dev/full", "ask --json >/dev/full", "ask 2>&-"])
+def test_an_error_that_cannot_be_told_keeps_its_exit_code(instance: Instance, line: str) -> None:
+    done = instance.run("/bin/sh", "-c", line)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_status_line_that_cannot_be_written_is_no_failure(instance: Instance, daemon: FakeDaemon) -> None:
+    daemon.play("/ingle/ask", answered("abc"))
+    done = instance.run("/bin/sh", "-c", "ask go 2>/dev/full")
+    assert (done.returncode, done.stdout) == (0, "abc\n")
+
+
+def test_arguments_that_are_no_utf8_are_asked_about_nevertheless(instance: Instance, daemon: FakeDaemon) -> None:
+    daemon.play("/ingle/ask", answered("ok"))
+    name = os.fsdecode(b"caf\xe9.txt")
+    assert instance.run("ask", "--system", name, name).returncode == 0
+    assert [message["content"] for message in daemon.bodies("/ingle/ask")[0]["messages"]] == ["caf\ufffd.txt"] * 2
 
 
 def test_closed_standard_streams_do_not_disturb_it(instance: Instance, daemon: FakeDaemon) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -24,15 +24,22 @@ _T = TypeVar("_T")
 
 
 async def read_body(request: Request, kind: type[_T], limit: int) -> _T:
-    """The JSON body as a `kind`. Raises UsageError when it is not one, DoesNotFit when it is over `limit` bytes."""
+    """The JSON body as a `kind`.
+
+    Raises UsageError when it is not one, DoesNotFit when it is over `limit` bytes, Interrupted when the client goes
+    away before its end.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(int(declared), limit)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise _too_large(len(body), limit)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise _too_large(len(body), limit)
+    except ClientDisconnect as exc:
+        raise Interrupted("the client went away") from exc
     try:
         return msgspec.json.decode(bytes(body) or b"{}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -1,4 +1,4 @@
-"""llama-server's HTTP shape: /infill, /tokenize, /detokenize, /health, /props. Its clients work unchanged.
+"""llama-server's HTTP shape: /infill, /tokenize, /detokenize, /health, /props, /metrics. Its clients work unchanged.
 
 Completions go straight to the engine at their own priority: they are never routed anywhere else. Fields that
 llama-server knows and this engine has no use for (id_slot, samplers, cache_prompt …) are accepted and ignored: its
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from starlette.routing import Route
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.dialects.http import answer, error_response, json_response, read_body, stream
 from ingle_daemon.errors import IngleError, ModelLoading, UsageError
+from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import (
     ContextPiece,
     Delta,
@@ -27,12 +28,17 @@ from ingle_daemon.protocol import (
     InfillPrompt,
     Limits,
     Sampling,
+    Seed,
     Started,
     Timings,
 )
 
-__all__ = ["routes"]
+__all__ = ["routes", "to_request"]
 
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+_LONGEST_MEMORY = 65536
+"""Tokens that the repeat penalty looks back over at most: llama.cpp sets memory aside for as many as it is told."""
 _STOP_TYPES = {"end": "eos", "stop": "word", "limit": "limit", "time": "limit", "indent": "limit"}
 
 
@@ -45,17 +51,17 @@ class InfillBody(msgspec.Struct, frozen=True):
     input_extra: tuple[ContextPiece, ...] = ()
     filename: str = ""
     repo: str = ""
-    n_predict: int = -1
-    t_max_predict_ms: int = 0
-    n_indent: int = 0
+    n_predict: Int32 = -1
+    t_max_predict_ms: Int32 = -1
+    n_indent: Int32 = 0
     stop: tuple[str, ...] = ()
     temperature: float = 0.8
-    top_k: int = 40
+    top_k: Int32 = 40
     top_p: float = 0.95
     min_p: float = 0.05
     repeat_penalty: float = 1.0
-    repeat_last_n: int = 64
-    seed: int = -1
+    repeat_last_n: Int32 = 64
+    seed: Seed = -1
     stream: bool = False
 
 
@@ -67,15 +73,15 @@ class TokenizeBody(msgspec.Struct, frozen=True):
 
 
 class DetokenizeBody(msgspec.Struct, frozen=True):
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[Int32, ...] = ()
 
 
-def routes(backend: Backend, body_limit: int) -> list[Route]:
+def routes(backend: Backend, metrics: Metrics, body_limit: int) -> list[Route]:
     """The routes of this dialect."""
 
     async def infill(request: Request) -> Response:
         body = await read_body(request, InfillBody, body_limit)
-        events = backend.generate(_to_request(body))
+        events = backend.generate(to_request(body))
         if not body.stream:
             return await answer(request, _collect(events))
         return await stream(request, _pieces(events), _sse, media_type="text/event-stream", on_error=_sse_error)
@@ -103,16 +109,23 @@ def routes(backend: Backend, body_limit: int) -> list[Route]:
         settings = {"n_ctx": info.n_ctx}
         return json_response({"model_path": info.path, "default_generation_settings": settings, "total_slots": 1})
 
+    async def scrape(_: Request) -> Response:
+        from ingle_daemon import prometheus  # dear to import, and most daemons are never scraped
+
+        return Response(prometheus.exposition(metrics), media_type=prometheus.CONTENT_TYPE)
+
     return [
         Route("/infill", infill, methods=["POST"]),
         Route("/tokenize", tokenize, methods=["POST"]),
         Route("/detokenize", detokenize, methods=["POST"]),
         Route("/health", health),
         Route("/props", props),
+        Route("/metrics", scrape),
     ]
 
 
-def _to_request(body: InfillBody) -> GenerateRequest:
+def to_request(body: InfillBody) -> GenerateRequest:
+    """The engine's request. Raises UsageError for an `n_predict` that means nothing."""
     if body.n_predict < -1:
         raise UsageError(f"n_predict is {body.n_predict}", hint="-1 is no limit, 0 only reads the prompt.")
     return GenerateRequest(
@@ -127,13 +140,13 @@ def _to_request(body: InfillBody) -> GenerateRequest:
             top_p=body.top_p,
             min_p=body.min_p,
             repeat_penalty=body.repeat_penalty,
-            repeat_last_n=body.repeat_last_n,
+            repeat_last_n=min(body.repeat_last_n, _LONGEST_MEMORY) if body.repeat_last_n >= 0 else _LONGEST_MEMORY,
             seed=None if body.seed < 0 else body.seed,
         ),
         limits=Limits(
             max_tokens=None if body.n_predict < 0 else body.n_predict,
             stop=body.stop,
-            time_ms=body.t_max_predict_ms or None,
+            time_ms=body.t_max_predict_ms if body.t_max_predict_ms > 0 else None,
             min_indent=body.n_indent,
         ),
     )

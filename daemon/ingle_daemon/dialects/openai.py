@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -31,6 +31,7 @@ from ingle_daemon.protocol import (
     Role,
     Routed,
     Sampling,
+    Seed,
     Started,
     TextPrompt,
 )
@@ -38,6 +39,7 @@ from ingle_daemon.routing.router import Router
 
 __all__ = ["routes"]
 
+Limit = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
 Events = AsyncGenerator[Routed | Started | Delta | Done, None]
 
 _FINISH = {"end": "stop", "stop": "stop", "indent": "stop", "limit": "length", "time": "length"}
@@ -60,15 +62,17 @@ class StreamOptions(msgspec.Struct, frozen=True):
 
 
 class _Common(msgspec.Struct, frozen=True, kw_only=True):
-    model: str = ""
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: float = 0.8
-    top_p: float = 0.95
-    seed: int | None = None
+    """OpenAI lets clients send null for what they leave to the server; llama-server's send -1 for no limit."""
+
+    model: str | None = None
+    max_tokens: Limit | None = None
+    max_completion_tokens: Limit | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: Seed | None = None
     stop: str | tuple[str, ...] | None = None
-    n: int = 1
-    stream: bool = False
+    n: int | None = None
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
 
     @property
@@ -77,7 +81,18 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def longest(self) -> int | None:
-        return self.max_completion_tokens if self.max_tokens is None else self.max_tokens
+        wanted = self.max_completion_tokens if self.max_tokens is None else self.max_tokens
+        return None if wanted == -1 else wanted
+
+    @property
+    def sampling(self) -> Sampling:
+        """As asked for; what is left open is as llama-server has it."""
+        usual = Sampling()
+        return Sampling(
+            temperature=usual.temperature if self.temperature is None else self.temperature,
+            top_p=usual.top_p if self.top_p is None else self.top_p,
+            seed=self.seed,
+        )
 
 
 class ChatBody(_Common, frozen=True, kw_only=True):
@@ -98,7 +113,7 @@ def routes(backend: Backend, router: Router, body_limit: int) -> list[Route]:
     async def chat(request: Request) -> Response:
         body = await read_body(request, ChatBody, body_limit)
         _refuse_many(body)
-        events = router.ask(_to_ask(body), top_p=body.top_p, repeat_penalty=1.0, stop=body.stops)
+        events = router.ask(_to_ask(body), top_p=body.sampling.top_p, repeat_penalty=1.0, stop=body.stops)
         head = _Head("chatcmpl", "chat.completion", "local")
         return await _respond(request, body, events, head, _chat_piece, _chat_whole)
 
@@ -121,7 +136,7 @@ def routes(backend: Backend, router: Router, body_limit: int) -> list[Route]:
 
 
 def _refuse_many(body: _Common) -> None:
-    if body.n != 1:
+    if body.n not in (None, 1):
         raise UsageError(f"n is {body.n}; ingled gives one answer to a request", hint="Send the request n times.")
 
 
@@ -129,7 +144,7 @@ def _to_ask(body: ChatBody) -> AskRequest:
     return AskRequest(
         messages=tuple(_to_message(message) for message in body.messages),
         max_tokens=body.longest,
-        temperature=body.temperature,
+        temperature=body.sampling.temperature,
         seed=body.seed,
     )
 
@@ -142,10 +157,12 @@ def _to_message(message: MessageBody) -> ChatMessage:
 
 
 def _to_generate(body: CompletionBody) -> GenerateRequest:
-    prompt = body.prompt if isinstance(body.prompt, str) else "".join(body.prompt)
+    prompts = (body.prompt,) if isinstance(body.prompt, str) else body.prompt
+    if len(prompts) != 1:
+        raise UsageError(f"there are {len(prompts)} prompts; ingled answers one", hint="Send a request for each.")
     return GenerateRequest(
-        prompt=TextPrompt(prompt),
-        sampling=Sampling(temperature=body.temperature, top_p=body.top_p, seed=body.seed),
+        prompt=TextPrompt(prompts[0]),
+        sampling=body.sampling,
         limits=Limits(max_tokens=body.longest, stop=body.stops),
     )
 
