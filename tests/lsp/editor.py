@@ -18,7 +18,7 @@ from pytest_lsp.client import make_test_lsp_client
 
 import support
 
-URI = "file:///work/app/lib/x.py"
+URI = "file:///code/app/lib/x.py"
 SERVER = (sys.executable, "-m", "ingle_lsp.server", "--stdio")
 
 
@@ -64,7 +64,7 @@ class Editor:
             lsp.InitializeParams(
                 capabilities=capabilities,
                 initialization_options=options,
-                workspace_folders=[lsp.WorkspaceFolder("file:///work/app", "app")],
+                workspace_folders=[lsp.WorkspaceFolder("file:///code/app", "app")],
             )
         )
 

@@ -154,10 +154,10 @@ async def test_a_newer_request_of_the_document_ends_the_older(scripted: support.
 
 async def test_another_document_is_left_alone(scripted: support.Instance, editor: Editor) -> None:
     editor.open("SLOW")
-    editor.open("def add", uri="file:///work/app/other.py")
+    editor.open("def add", uri="file:///code/app/other.py")
     slow = editor.ask(0, 4)
     await until_busy(scripted)
-    assert await editor.complete(0, 7, uri="file:///work/app/other.py")
+    assert await editor.complete(0, 7, uri="file:///code/app/other.py")
     assert not slow.result.done()
     editor.open("")  # closes it first
     assert await slow.items() == []
