@@ -47,6 +47,8 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     """What the KV cache holds. On a CPU q8_0 decodes faster at depth and token-exactly; "auto" takes it there."""
     batch: Tokens = 256
     """Tokens evaluated in one step at most; a smaller one cancels sooner."""
+    splice: Literal["auto", "off"] = "auto"
+    """Reuse the cells of what follows the cursor while somebody types before it, where the model's memory allows it."""
     queue: Positive = 64
     """Requests that wait or run at once; one more is refused."""
     max_seconds: Seconds = 600.0

@@ -157,6 +157,7 @@ class Daemon:
             threads=engine.threads,
             gpu_layers=engine.gpu_layers,
             kv_type=engine.kv_type,
+            splice=engine.splice == "auto",
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
         )

@@ -147,14 +147,21 @@ StopReason = Literal["end", "stop", "limit", "time", "indent"]
 
 
 class Timings(_Value, frozen=True):
-    """What one request cost. `cache_n` tokens of the prompt were already evaluated, `prompt_n` were not."""
+    """What one request cost. `cache_n` tokens of the prompt were already evaluated, `prompt_n` were not.
+
+    Of the former, `shelf_n` came back from host memory or disk, and `splice_n` were lent by a sequence with another
+    prefix. `pauses`: how often it was passed over for something more urgent.
+    """
 
     cache_n: int = 0
+    shelf_n: int = 0
+    splice_n: int = 0
     prompt_n: int = 0
     prompt_ms: float = 0.0
     predicted_n: int = 0
     predicted_ms: float = 0.0
     queue_ms: float = 0.0
+    pauses: int = 0
 
 
 class Started(_Value, frozen=True, tag="started"):

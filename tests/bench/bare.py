@@ -12,6 +12,7 @@ from pathlib import Path
 import support
 from ingle_daemon.backends.worker_process import worker_environment
 from ingle_daemon.engine import worker
+from ingle_daemon.engine.cache import Cache
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.frames import KvType
@@ -68,7 +69,7 @@ class BareEngine:
         self._preparer = Preparer(vocab, template, self._runner.n_ctx)
         capacity = Capacity(batch=options.batch, prefill=options.batch)
         self._kv = KvTable(1, self._runner.n_ctx)
-        self._engine = Engine(self._runner, self._kv, capacity, Shelf(0), self._on_event)
+        self._engine = Engine(self._runner, Cache(self._runner, self._kv, Shelf(0)), capacity, self._on_event)
         self._events: list[tuple[float, Event]] = []
 
     def tokenize(self, text: str) -> list[int]:

@@ -100,15 +100,20 @@ def test_pieces_that_do_not_fit_are_left_out_from_the_last() -> None:
 
 
 def test_the_file_comes_before_other_files_when_room_is_short() -> None:
-    text = prompt_for(InfillPrompt("p" * 50, "s" * 50, (ContextPiece("x" * 50, "a"),), "f"), budget=110)
+    text = prompt_for(InfillPrompt("p" * 50, "s" * 50, (ContextPiece("x" * 50, "a"),), "f"), budget=118)
     assert text == f"<BOS><PRE>{'p' * 50}<SUF>{'s' * 50}<MID>"
 
 
 def test_a_short_side_leaves_its_room_to_the_other() -> None:
-    assert prompt_for(InfillPrompt("p", "s" * 500), budget=108).count("s") == 99
+    assert prompt_for(InfillPrompt("p", "s" * 500), budget=108).count("s") == 82  # all but the prefix's first block
     assert prompt_for(InfillPrompt("p" * 90, "s" * 10), budget=108).count("p") == 90
     crowded = prompt_for(InfillPrompt("p" * 75, "s" * 500), budget=108)
     assert (crowded.count("p"), crowded.count("s")) == (75, 25)
+
+
+def test_the_suffix_does_not_lose_its_end_while_the_prefix_grows() -> None:
+    ends = [prompt_for(InfillPrompt("p" * typed, "s" * 500), budget=108).count("s") for typed in range(20, 36)]
+    assert ends == [64] * 16
 
 
 def test_code_that_spells_a_marker_stays_text() -> None:

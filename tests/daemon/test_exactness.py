@@ -7,45 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ingle_daemon.engine.engine import Engine
-from ingle_daemon.engine.kv import KvTable
-from ingle_daemon.engine.prepare import Prepared
+from engines import ANSWER, SLOTS, Bench
 from ingle_daemon.engine.runner import Runner, RunnerOptions
-from ingle_daemon.engine.scheduler import Capacity
-from ingle_daemon.engine.shelf import Shelf
-from ingle_daemon.protocol import Delta, GenerateRequest, Limits, Priority, Sampling, TextPrompt
+from ingle_daemon.protocol import Priority
 
 pytestmark = pytest.mark.model
 
-SLOTS = 8
-ANSWER = 8
 PRIORITIES: tuple[Priority, ...] = ("completion", "ask", "warm-up")
-
-
-class Bench:
-    """An engine on a fresh cache; `answers` by request."""
-
-    def __init__(self, runner: Runner, shelf_bytes: int = 1 << 28) -> None:
-        self.runner = runner
-        self.answers: dict[int, list[int]] = {}
-        runner.clear()
-        table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact)
-        self.engine = Engine(runner, table, Capacity(batch=256, prefill=256), Shelf(shelf_bytes), self._on_event)
-
-    def submit(self, number: int, prompt: list[int], priority: Priority) -> None:
-        self.answers[number] = []
-        request = GenerateRequest(
-            TextPrompt(""), priority, sampling=Sampling(temperature=0), limits=Limits(max_tokens=ANSWER)
-        )
-        self.engine.submit(number, request, Prepared(prompt, (), ANSWER), float(number))
-
-    def finish(self) -> None:
-        while self.engine.busy:
-            self.engine.step()
-
-    def _on_event(self, number: int, event: object) -> None:
-        if isinstance(event, Delta):
-            self.answers[number] += event.tokens
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,15 @@ PROMPTS: list[Prompt] = [
 INFO = ModelInfo("m", "/m.gguf", "a model", 2048, 8192, 50_000, 135_000_000, 98_000_000, "psm", True, 12.5)
 TO_WORKER: list[frames.ToWorker] = [
     frames.Load(
-        name="m", path="/m.gguf", context=8192, threads=4, gpu_layers=-1, kv_type="q8_0", batch=256, snapshots="/s"
+        name="m",
+        path="/m.gguf",
+        context=8192,
+        threads=4,
+        gpu_layers=-1,
+        kv_type="q8_0",
+        batch=256,
+        splice=True,
+        snapshots="/s",
     ),
     frames.Stop(),
     *(frames.Submit(number, GenerateRequest(prompt)) for number, prompt in enumerate(PROMPTS)),

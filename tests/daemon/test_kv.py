@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ingle_daemon.engine.kv import Clear, Copy, Edit, KvTable, Truncate, common_prefix
+from ingle_daemon.engine.kv import Clear, Copy, Edit, KvTable, Truncate
+from ingle_daemon.engine.tokens import common_prefix
 
 SLOTS = 3
 
@@ -60,7 +61,7 @@ class NaiveCache:
         for edit in edits:
             if isinstance(edit, Copy):
                 for position, _, owners in self.cells:
-                    if edit.source in owners and position < edit.length:
+                    if edit.source in owners and edit.start <= position < edit.stop:
                         owners.add(edit.target)
             else:
                 begin = edit.length if isinstance(edit, Truncate) else 0
@@ -230,7 +231,7 @@ def test_a_running_answer_is_copied_from_not_taken_over() -> None:
     table.evaluated(0, words(0, 20))
     reuse = table.admit([*words(0, 15), 99], 5)
     assert reuse is not None
-    assert (reuse.slot, reuse.length, reuse.edits) == (1, 15, (Copy(0, 1, 15),))
+    assert (reuse.slot, reuse.length, reuse.edits) == (1, 15, (Copy(0, 1, 0, 15),))
     assert table.used == 20
 
 
@@ -268,7 +269,7 @@ def test_shared_cells_are_free_only_when_their_last_owner_goes() -> None:
     table = filled(3, 30, words(0, 20))
     reuse = table.admit([*words(0, 5), 90, 91], 0)  # shares five cells
     assert reuse is not None
-    assert reuse.edits == (Copy(0, 1, 5),)
+    assert reuse.edits == (Copy(0, 1, 0, 5),)
     table.evaluated(reuse.slot, [90, 91])
     assert table.used == 22
     table.drop(0)
@@ -310,4 +311,4 @@ def test_of_two_equal_sources_the_one_that_costs_no_room_is_taken_when_room_is_s
     table.release(0)
     again = table.admit([*words(0, 4), 9], 1)
     assert again is not None
-    assert again.edits == (Clear(0), Copy(1, 2, 4))
+    assert again.edits == (Clear(0), Copy(1, 2, 0, 4))

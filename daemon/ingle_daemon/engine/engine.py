@@ -10,24 +10,34 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ingle_daemon.engine.kv import Clear, Edit, KvTable
+from ingle_daemon.engine.cache import Cache
 from ingle_daemon.engine.pace import Pace
 from ingle_daemon.engine.prepare import Prepared
+from ingle_daemon.engine.refresh import Refresh, Stale
 from ingle_daemon.engine.runner import BatchItem, Runner, Sampler
 from ingle_daemon.engine.scheduler import RANK, Capacity, Slice, plan
-from ingle_daemon.engine.sequence import Clocks, Sequence
-from ingle_daemon.engine.shelf import Shelf
+from ingle_daemon.engine.sequence import Clocks, Reused, Sequence
 from ingle_daemon.engine.text import TextStream
-from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, Started, StopReason, Timings
+from ingle_daemon.protocol import (
+    Delta,
+    Done,
+    Failed,
+    GenerateRequest,
+    Sampling,
+    Started,
+    StopReason,
+    Timings,
+    TokenPrompt,
+)
 
 __all__ = ["Emit", "Engine"]
 
 Emit = Callable[[int, "Started | Delta | Done | Failed"], None]
 
-_GARBAGE = 2048
-"""Dead cells that are put up with: attention passes over them, but not for nothing."""
 _HEADROOM = 32
 """Tokens of room a sequence asks for at a time while it grows."""
+_REFRESH = -1
+"""The id of the one request that is the engine's own: nobody is told of it."""
 
 
 @dataclass(slots=True)
@@ -44,21 +54,23 @@ class Engine:
     def __init__(
         self,
         runner: Runner,
-        kv: KvTable,
+        cache: Cache,
         capacity: Capacity,
-        shelf: Shelf,
         emit: Emit,
+        *,
+        splice: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
-        self._kv = kv
+        self._cache = cache
         self._capacity = capacity
+        self._splice = splice and runner.splices
         self._pace = Pace(capacity.prefill)
-        self._shelf = shelf
         self._emit = emit
         self._clock = clock
         self._waiting: list[_Run] = []
         self._running: dict[int, _Run] = {}
+        self._refresh = Refresh()
 
     @property
     def busy(self) -> bool:
@@ -66,7 +78,13 @@ class Engine:
         return bool(self._waiting or self._running)
 
     def submit(self, request_id: int, request: GenerateRequest, prepared: Prepared, arrived: float) -> None:
-        """Queue a request."""
+        """Queue a request, whose id is not negative."""
+        if request.priority == "completion":
+            self._type_on()
+        sequence = self._queue(request_id, request, prepared, arrived)
+        self._emit(request_id, Started(sequence.prompt_tokens, self._runner.n_ctx))
+
+    def _queue(self, request_id: int, request: GenerateRequest, prepared: Prepared, arrived: float) -> Sequence:
         sequence = Sequence(
             id=request_id,
             priority=request.priority,
@@ -78,11 +96,13 @@ class Engine:
             text=TextStream(prepared.stops, request.limits.min_indent),
             clocks=Clocks(arrived),
             max_new=prepared.max_new,
+            joint=prepared.joint,
+            splice=self._splice,
         )
         sampler = Sampler(request.sampling, self._runner.vocab.size)
         sampler.accept(prepared.tokens)
         self._waiting.append(_Run(sequence, sampler))
-        self._emit(request_id, Started(sequence.prompt_tokens, self._runner.n_ctx))
+        return sequence
 
     def cancel(self, request_id: int) -> None:
         """Forget a request; what it evaluated stays for reuse. Unknown ids have ended already."""
@@ -94,16 +114,31 @@ class Engine:
 
     def step(self) -> None:
         """One batch."""
-        if self._kv.garbage > _GARBAGE:
-            self._compact()
+        if self._cache.worn:
+            self._compact(keep_idle=True)
         self._admit()
-        capacity = replace(self._capacity, prefill=self._pace.slice)
-        slices = self._make_room(plan([run.sequence for run in self._running.values()], capacity))
+        self._join()
+        slices = self._make_room(self._plan())
         if not slices:
             return
         self._decode(slices)
         self._sample(slices)
         self._count_skipped(slices)
+
+    def _plan(self) -> tuple[Slice, ...]:
+        sequences = [run.sequence for run in self._running.values()]
+        in_background = all(sequence.priority == "warm-up" for sequence in sequences)
+        prefill = self._pace.background_slice if in_background else self._pace.slice
+        return plan(sequences, replace(self._capacity, prefill=prefill))
+
+    def rest(self) -> float | None:
+        """Nobody waits for anything: do what was put off. Returns the seconds until there is more to do, if ever."""
+        wait = self._refresh.due_in(self._clock())
+        if wait == 0 and (stale := self._refresh.take()):
+            if self._cache.untidy:
+                self._compact(keep_idle=True)
+            self._begin_refresh(stale)
+        return wait
 
     # --- admission ---
 
@@ -118,19 +153,17 @@ class Engine:
 
     def _enter(self, run: _Run) -> bool:
         sequence = run.sequence
-        self._unshelve(sequence.tokens)
-        reuse = self._kv.admit(sequence.tokens, min(sequence.max_new, _HEADROOM))
-        if reuse is None and self._kv.compactable:
-            self._compact()
-            return self._enter(run)
-        if reuse is None:
+        headroom = min(sequence.max_new, _HEADROOM)
+        admission = self._cache.admit(sequence.tokens, headroom, spare_suffix=sequence.joint > 0)
+        if admission is None and self._cache.compactable:
+            self._compact(keep_idle=False)
+            admission = self._cache.admit(sequence.tokens, headroom, spare_suffix=sequence.joint > 0)
+        if admission is None:
             return self._preempt_below(RANK[sequence.priority]) and self._enter(run)
-        self._apply(reuse.edits)
-        sequence.slot = reuse.slot
-        sequence.evaluated = reuse.length
+        sequence.enter(admission.slot, admission.length)
         if not sequence.clocks.admitted:
             sequence.clocks.admitted = self._clock()
-            sequence.reused = min(reuse.length, sequence.prompt_tokens)
+            sequence.reused = Reused(shelf=admission.length) if admission.shelved else Reused(admission.length)
         self._running[sequence.id] = run
         return True
 
@@ -145,81 +178,65 @@ class Engine:
     def _preempt(self, run: _Run) -> None:
         sequence = run.sequence
         del self._running[sequence.id]
-        self._apply(self._kv.drop(sequence.slot))
-        sequence.slot, sequence.evaluated = -1, 0
+        self._cache.drop(sequence.slot)
+        sequence.leave()
         self._waiting.append(run)
 
     def _make_room(self, slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
         """Promise every slice its cells; where there are none, the least urgent sequence leaves."""
         for piece in slices:
-            if piece.id not in self._running:
-                continue
-            sequence = self._running[piece.id].sequence
-            while self._kv.room(sequence.slot) < piece.count:
+            while run := self._running.get(piece.id):
+                sequence = run.sequence
                 left = sequence.prompt_tokens + sequence.max_new - sequence.evaluated
-                edits = self._kv.grow(sequence.slot, min(max(_HEADROOM, piece.count), left))
-                if edits is not None:
-                    self._apply(edits)
-                    continue
-                if self._kv.compactable:
-                    self._compact()
-                    if piece.id not in self._running:
-                        break
-                    continue
-                victim = max(self._running.values(), key=_urgency)
-                self._preempt(victim)
-                if victim.sequence is sequence:
+                if self._cache.reserve(sequence.slot, piece.count, min(_HEADROOM, left)):
                     break
+                if self._cache.compactable:
+                    self._compact(keep_idle=False)
+                else:
+                    self._preempt(max(self._running.values(), key=_urgency))
         return tuple(piece for piece in slices if piece.id in self._running)
 
-    # --- what leaves the cache and comes back ---
+    def _compact(self, *, keep_idle: bool) -> None:
+        runs = sorted(self._running.values(), key=_urgency)
+        slots = [(run.sequence.slot, run.sequence.tokens[: run.sequence.evaluated]) for run in runs]
+        lost = self._cache.compact(slots, keep_idle=keep_idle)
+        for run in runs:
+            if run.sequence.slot in lost:
+                self._preempt(run)
 
     def states(self) -> list[tuple[list[int], bytes]]:
-        """Everything evaluated that is worth keeping for the next run, the most recently used first."""
+        """Everything evaluated that is worth keeping for the next run. Ends all requests."""
         for run in list(self._running.values()):
             self._retire(run)
-        residents = [held for held in reversed(self._kv.idle()) if self._shelf.wants(tuple(held.tokens))]
-        return [(list(held.tokens), self._runner.save(held.slot)) for held in residents] + self._shelf.all()
+        return self._cache.states()
 
-    def _compact(self) -> None:
-        """Free every cell that nobody uses: running sequences move together, the rest goes to the shelf."""
-        for held in self._kv.idle():
-            if self._shelf.wants(tuple(held.tokens)):
-                self._shelf.put(tuple(held.tokens), self._runner.save(held.slot))
-        runs = sorted(self._running.values(), key=_urgency)
-        states = [self._runner.save(run.sequence.slot) for run in runs]
-        self._kv.compact()
-        self._runner.clear()
-        for run, state in zip(runs, states, strict=True):
+    # --- splicing ---
+
+    def _join(self) -> None:
+        """Where a prompt's prefix is evaluated, put lent cells in the suffix's place, if there are any."""
+        for run in self._running.values():
             sequence = run.sequence
-            evaluated = sequence.tokens[: sequence.evaluated]
-            if not evaluated:
-                continue
-            if self._kv.refill(sequence.slot, evaluated) and self._runner.load(sequence.slot, state):
-                continue
-            self._shelf.put(tuple(evaluated), state)
-            self._preempt(run)
+            while sequence.hold and not sequence.pending:
+                block = self._cache.block(sequence.tokens, sequence.joint)
+                if block and block.at > sequence.evaluated:
+                    sequence.hold = block.at
+                elif block and block.at == sequence.evaluated and (joined := self._cache.join(sequence.slot, block)):
+                    sequence.join(joined.slot, joined.evaluated, joined.shift)
+                    sequence.reused.splice = block.length
+                    sequence.drift = block.drift
+                else:
+                    sequence.hold = 0
 
-    def _apply(self, edits: tuple[Edit, ...]) -> None:
-        """Edit the cache; what is cleared goes to the shelf first."""
-        for edit in edits:
-            if isinstance(edit, Clear) and self._shelf.wants(edit.tokens):
-                self._shelf.put(edit.tokens, self._runner.save(edit.slot))
-            self._runner.apply((edit,))
+    def _begin_refresh(self, stale: Stale) -> None:
+        """Evaluate a prompt again, without lent cells, for whoever comes next."""
+        request = GenerateRequest(TokenPrompt(()), "warm-up", sampling=Sampling(temperature=0))
+        prepared = Prepared(stale.tokens, (), max_new=0, joint=stale.joint)
+        self._queue(_REFRESH, request, prepared, self._clock()).splice = False
 
-    def _unshelve(self, prompt: list[int]) -> None:
-        """Put back the state that knows most of `prompt`, if it knows more than the cache does and there is room."""
-        found = self._shelf.take(prompt, more_than=self._kv.longest_prefix(prompt))
-        if found is None:
-            return
-        tokens, state = found
-        place = self._kv.place(tokens)
-        if place is None:
-            self._shelf.put(tuple(tokens), state)
-            return
-        self._apply(place.edits)
-        if not self._runner.load(place.slot, state):
-            self._kv.drop(place.slot)
+    def _type_on(self) -> None:
+        """Somebody types: the prompt to refresh is no more the one that counts."""
+        self._refresh.forget()
+        self.cancel(_REFRESH)
 
     # --- decoding ---
 
@@ -229,12 +246,13 @@ class Engine:
             sequence = self._running[piece.id].sequence
             start = sequence.evaluated
             tokens = sequence.tokens[start : start + piece.count]
-            items.append(BatchItem(sequence.slot, start, tokens, int(piece.count == sequence.pending)))
+            wanted = start + piece.count == len(sequence.tokens)
+            items.append(BatchItem(sequence.slot, start + sequence.shift, tokens, int(wanted)))
         begin = self._clock()
         self._runner.decode(items)
         self._pace.learn(sum(len(item.tokens) for item in items), self._clock() - begin)
         for item, piece in zip(items, slices, strict=True):
-            self._kv.evaluated(item.slot, item.tokens)
+            self._cache.evaluated(item.slot, item.tokens)
             self._running[piece.id].sequence.evaluated += len(item.tokens)
 
     def _sample(self, slices: tuple[Slice, ...]) -> None:
@@ -242,7 +260,7 @@ class Engine:
         output = 0
         for piece in slices:
             run = self._running[piece.id]
-            if run.sequence.pending == 0:
+            if run.sequence.complete:
                 self._draw(run, output)
                 output += 1
 
@@ -283,31 +301,42 @@ class Engine:
 
     def _finish(self, run: _Run, reason: StopReason) -> None:
         sequence = run.sequence
+        if sequence.id == _REFRESH:
+            self._retire(run)
+            return
         if rest := sequence.text.flush():
             self._emit(sequence.id, Delta(rest))
         self._emit(sequence.id, Done(reason, sequence.text.stopped, self._timings(sequence)))
         self._retire(run)
 
     def _retire(self, run: _Run) -> None:
-        del self._running[run.sequence.id]
-        self._kv.release(run.sequence.slot)
+        sequence = run.sequence
+        del self._running[sequence.id]
+        self._cache.release(sequence.slot)
         run.sampler.close()
+        if sequence.drift:
+            self._refresh.after(self._clock(), Stale(sequence.prompt, sequence.joint))
 
     def _timings(self, sequence: Sequence) -> Timings:
         clocks = sequence.clocks
         return Timings(
-            cache_n=sequence.reused,
-            prompt_n=sequence.prompt_tokens - sequence.reused,
+            cache_n=sequence.reused.total,
+            shelf_n=sequence.reused.shelf,
+            splice_n=sequence.reused.splice,
+            prompt_n=sequence.prompt_tokens - sequence.reused.total,
             prompt_ms=(clocks.first_token - clocks.admitted) * 1000,
             predicted_n=sequence.generated,
             predicted_ms=(self._clock() - clocks.first_token) * 1000,
             queue_ms=(clocks.admitted - clocks.arrived) * 1000,
+            pauses=sequence.pauses,
         )
 
     def _count_skipped(self, slices: tuple[Slice, ...]) -> None:
         served = {piece.id for piece in slices}
         for run in self._running.values():
-            run.sequence.skipped = 0 if run.sequence.id in served else run.sequence.skipped + 1
+            sequence = run.sequence
+            sequence.pauses += sequence.id not in served and not sequence.skipped
+            sequence.skipped = 0 if sequence.id in served else sequence.skipped + 1
 
 
 def _urgency(run: _Run) -> tuple[int, float]:

@@ -59,6 +59,7 @@ class Load(_Frame, frozen=True, tag="load"):
     gpu_layers: int
     kv_type: KvType
     batch: int
+    splice: bool
     snapshots: str
     """The folder for KV states between two runs."""
 

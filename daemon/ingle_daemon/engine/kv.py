@@ -7,6 +7,9 @@ reuse, and counts cells the way llama.cpp will. Finished requests stay resident 
 An `append_only` table never gives a freed cell out again before everything is compacted. Then the cells of a sequence
 stand in the order of its tokens, whatever else came and went, and attention adds them up in that order: the same sum to
 the last bit as if it had run alone.
+
+A slot may be `joined`: a prefix of its own and a block of cells lent by another slot (`splice`). It lasts as long as
+its request, and nobody reuses anything of it: every other resident is exact.
 """
 
 from __future__ import annotations
@@ -15,16 +18,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
-__all__ = ["Clear", "Copy", "Edit", "KvTable", "Resident", "Reuse", "Truncate", "common_prefix"]
+from ingle_daemon.engine.splice import Block, find_block
+from ingle_daemon.engine.tokens import common_prefix
+
+__all__ = ["Clear", "Copy", "Edit", "KvTable", "Resident", "Reuse", "Truncate"]
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Cells of `source` at positions [0, length) also become `target`'s."""
+    """Cells of `source` at positions [start, stop) also become `target`'s."""
 
     source: int
     target: int
-    length: int
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,10 @@ Edit = Copy | Truncate | Clear
 
 @dataclass(slots=True)
 class Resident:
-    """What one slot holds. `cells` are the identities of its cells, parallel to `tokens`; copies share them."""
+    """What one slot holds. `cells` are the identities of its cells, parallel to `tokens`; copies share them.
+
+    The token at index i stands at position i, in a `joined` slot only up to the block.
+    """
 
     slot: int
     tokens: list[int] = field(default_factory=list)
@@ -56,6 +66,7 @@ class Resident:
     busy: bool = False
     reserved: int = 0
     used_at: int = 0
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,8 @@ class Reuse:
 
 _TAIL_WORTH_KEEPING = 256
 """An idle resident that would lose more tokens than this, or more than it shares, is copied from, not taken over."""
+_SUFFIX_WORTH_KEEPING = 16
+"""The same for a prompt with a suffix: the tail may hold the suffix's cells."""
 
 
 class KvTable:
@@ -94,15 +107,16 @@ class KvTable:
         """Cells that busy slots may still fill."""
         return sum(resident.reserved for resident in self._residents)
 
-    def admit(self, prompt: list[int], headroom: int) -> Reuse | None:
+    def admit(self, prompt: list[int], headroom: int, *, spare_suffix: bool = False) -> Reuse | None:
         """Make room for a request and `headroom` more tokens, reusing what is there.
 
         None when busy slots leave too little room. At least the prompt's last token stays to be evaluated, because
-        its logits are needed.
+        its logits are needed. With `spare_suffix` a resident that may hold the prompt's suffix is not taken over.
         """
+        spared_tail = _SUFFIX_WORTH_KEEPING if spare_suffix else _TAIL_WORTH_KEEPING
         for source, length in self._sources(prompt):
             need = len(prompt) - length + headroom
-            for slot in self._places(source, length):
+            for slot in self._places(source, length, spared_tail):
                 victims = self._victims(need, slot, source, length)
                 if victims is not None:
                     return self._occupy(slot, source, length, victims, need)
@@ -123,20 +137,48 @@ class KvTable:
         resident.reserved += count
         return tuple(self._clear(victim) for victim in victims)
 
-    def release(self, slot: int) -> None:
-        """The request is over; its tokens stay for whoever can reuse them."""
+    def release(self, slot: int) -> tuple[Edit, ...]:
+        """The request is over; its tokens stay for whoever can reuse them, unless they are joined."""
         resident = self._residents[slot]
+        edits = (self._clear(resident),) if resident.joined else ()
         resident.busy, resident.reserved, resident.used_at = False, 0, next(self._clock)
+        return edits
 
     def drop(self, slot: int) -> tuple[Edit, ...]:
         """Forget what `slot` holds, busy or not."""
         edit = self._clear(self._residents[slot])
+        return (edit, *self.release(slot))
+
+    def block(self, prompt: list[int], joint: int) -> Block | None:
+        """What can stand in for the suffix of `prompt`, which begins at index `joint`."""
+        exact = ((held.slot, held.tokens) for held in self._residents if not held.joined)
+        return find_block(exact, prompt, joint)
+
+    def join(self, slot: int, block: Block) -> tuple[int, tuple[Edit, ...]] | None:
+        """Move the request in `slot`, which holds the prompt up to `block`, to a slot that joins both.
+
+        What it leaves stays, exact, for the next request. Returns the new slot; None when every other is busy.
+        """
+        prefix, lender = self._residents[slot], self._residents[block.slot]
+        idle = [held for held in self._residents if not held.busy and held is not lender]
+        if not idle:
+            return None
+        target = min(idle, key=lambda held: (bool(held.tokens), held.used_at))
+        edits: list[Edit] = [self._clear(target)] if target.tokens else []
+        stop = block.start + block.length
+        edits.append(Copy(slot, target.slot, 0, len(prefix.tokens)))
+        edits.append(Copy(block.slot, target.slot, block.start, stop))
+        self._extend(target, prefix.tokens, prefix.cells)
+        self._extend(target, lender.tokens[block.start : stop], lender.cells[block.start : stop])
+        target.busy, target.joined = True, True
+        target.reserved = max(prefix.reserved - block.length, 0)
         self.release(slot)
-        return (edit,)
+        lender.used_at = next(self._clock)
+        return target.slot, tuple(edits)
 
     def place(self, tokens: list[int]) -> Reuse | None:
         """Make room for tokens that come from elsewhere, as an idle resident; None when there is none."""
-        for slot in self._places(None, 0):
+        for slot in self._places(None, 0, 0):
             victims = self._victims(len(tokens), slot, None, 0)
             if victims is not None:
                 reuse = self._occupy(slot, None, 0, victims, 0)
@@ -184,18 +226,19 @@ class KvTable:
         Of equals an idle one comes first, because it can be taken over; where there is no room for that, a busy one
         may do, whose cells are there to stay.
         """
-        lengths = [(held, min(common_prefix(held.tokens, prompt), len(prompt) - 1)) for held in self._residents]
+        exact = (held for held in self._residents if not held.joined)
+        lengths = [(held, min(common_prefix(held.tokens, prompt), len(prompt) - 1)) for held in exact]
         useful = sorted((pair for pair in lengths if pair[1] > 0), key=lambda pair: (-pair[1], pair[0].busy))
         return [*useful, (None, 0)]
 
-    def _places(self, source: Resident | None, length: int) -> list[Resident]:
+    def _places(self, source: Resident | None, length: int, spared_tail: int) -> list[Resident]:
         """Slots to run in, the best first. An idle source that loses little is taken over, else it is copied from."""
         idle = [resident for resident in self._residents if not resident.busy and resident is not source]
         others = sorted(idle, key=lambda resident: (bool(resident.tokens), resident.used_at))[:1]
         if source is None or source.busy:
             return others
         lost = len(source.tokens) - length
-        small_loss = lost <= min(length, _TAIL_WORTH_KEEPING)
+        small_loss = lost <= min(length, spared_tail)
         return [source, *others] if small_loss else [*others, source]
 
     def _victims(self, need: int, slot: Resident, source: Resident | None, length: int) -> list[Resident] | None:
@@ -228,14 +271,15 @@ class KvTable:
             if slot.tokens:
                 edits.append(self._clear(slot))
             if source is not None:
-                edits.append(Copy(source.slot, slot.slot, length))
+                edits.append(Copy(source.slot, slot.slot, 0, length))
                 self._extend(slot, source.tokens[:length], source.cells[:length])
         slot.busy, slot.reserved, slot.used_at = True, need, next(self._clock)
         return Reuse(slot.slot, length, tuple(edits))
 
     def _clear(self, resident: Resident) -> Clear:
-        edit = Clear(resident.slot, tuple(resident.tokens))
+        edit = Clear(resident.slot, () if resident.joined else tuple(resident.tokens))
         self._shorten(resident, 0)
+        resident.joined = False
         return edit
 
     def _shorten(self, resident: Resident, length: int) -> None:
@@ -250,17 +294,3 @@ class KvTable:
         resident.tokens += tokens
         resident.cells += cells
         self._owners.update(cells)
-
-
-def common_prefix(a: list[int], b: list[int]) -> int:
-    """Length of the longest common prefix, by halving: list comparison runs at C speed."""
-    low, high = 0, min(len(a), len(b))
-    if a[:high] == b[:high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low

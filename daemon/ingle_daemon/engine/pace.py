@@ -1,22 +1,24 @@
 """How much of a prompt one step may hold, so that a step stays short whatever the machine. Pure.
 
 A step cannot be interrupted: nothing is cancelled, and no completion gets in, before it ends. The slice follows the
-measured speed of prefill, towards a step of `TARGET_S`.
+measured speed of prefill, towards a step of `TARGET_S`, or of `BACKGROUND_S` for work that nobody waits for.
 """
 
 from __future__ import annotations
 
-__all__ = ["TARGET_S", "Pace"]
+__all__ = ["BACKGROUND_S", "TARGET_S", "Pace"]
 
 TARGET_S = 0.1
+BACKGROUND_S = 0.03
 _SMALLEST = 16
+_SMALLEST_IN_BACKGROUND = 4
 _FIRST = 64
 _MEMORY = 0.7
 """Weight of what was known before, against the newest step."""
 
 
 class Pace:
-    """Learns from every prefill step; `slice` is in tokens, between 16 and `largest`."""
+    """Learns from every prefill step. Slices are at most `largest` tokens."""
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
@@ -24,9 +26,13 @@ class Pace:
 
     @property
     def slice(self) -> int:
-        if not self._seconds_a_token:
-            return min(_FIRST, self._largest)
-        return max(min(int(TARGET_S / self._seconds_a_token), self._largest), min(_SMALLEST, self._largest))
+        """Tokens of prompts for one step."""
+        return self._fitting(TARGET_S, _SMALLEST)
+
+    @property
+    def background_slice(self) -> int:
+        """The same for a step that nobody waits for."""
+        return self._fitting(BACKGROUND_S, _SMALLEST_IN_BACKGROUND)
 
     def learn(self, tokens: int, seconds: float) -> None:
         """A step evaluated `tokens` in `seconds`. Steps of a few tokens say nothing of prefill and are passed over."""
@@ -35,3 +41,7 @@ class Pace:
         newest = seconds / tokens
         old = self._seconds_a_token or newest
         self._seconds_a_token = _MEMORY * old + (1 - _MEMORY) * newest
+
+    def _fitting(self, seconds: float, smallest: int) -> int:
+        fitting = seconds / self._seconds_a_token if self._seconds_a_token else _FIRST * seconds / TARGET_S
+        return min(max(int(fitting), smallest), self._largest)

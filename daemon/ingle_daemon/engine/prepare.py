@@ -31,11 +31,15 @@ _INFILL_ANSWER = 128
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request ready to run: at most `max_new` tokens after `tokens`, stopping at any of `stops` too."""
+    """A request ready to run: at most `max_new` tokens after `tokens`, stopping at any of `stops` too.
+
+    `joint`: the index at which the suffix of a prefix-suffix-middle prompt begins; 0 where there is none.
+    """
 
     tokens: list[int]
     stops: tuple[str, ...]
     max_new: int
+    joint: int = 0
 
 
 class Preparer:
@@ -54,14 +58,15 @@ class Preparer:
         if isinstance(request.prompt, InfillPrompt):
             budget = min(_INFILL_BUDGET, self._n_ctx - min(wanted or _INFILL_ANSWER, self._n_ctx // 2))
             assembled = assemble(request.prompt, self._vocab, self.fim, budget)
-            tokens, stops = assembled.tokens or self._empty(), assembled.stops
+            tokens, stops, joint = assembled.tokens or self._empty(), assembled.stops, assembled.joint
         else:
             self._refuse_hopeless(request.prompt)
-            tokens, stops = self._tokens(request.prompt), ()
+            tokens, stops, joint = self._tokens(request.prompt), (), 0
         room = self._n_ctx - len(tokens)
         if room < 1:
             raise _does_not_fit(len(tokens), self._n_ctx, exact=True)
-        return Prepared(tokens, (*request.limits.stop, *stops), room if wanted is None else max(min(wanted, room), 0))
+        max_new = room if wanted is None else max(min(wanted, room), 0)
+        return Prepared(tokens, (*request.limits.stop, *stops), max_new, joint)
 
     def fit(self, prompt: Prompt, reserved: int) -> Fit:
         """Count without running. A prompt many times too large is bounded from below, not counted."""

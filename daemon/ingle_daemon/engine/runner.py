@@ -185,6 +185,8 @@ class Runner:
         self._ballast = options.slots
         self._context = _make_context(self._model, options, self.n_ctx, self.batch)
         self._memory = llama.llama_get_memory(self._context)
+        self.splices: bool = llama.llama_memory_can_shift(self._memory)
+        """Cells can be lent from one sequence to another; not so in recurrent and hybrid models."""
         self._batch = llama.llama_batch_init(self.batch, 0, 1)
         self._views = _BatchViews(self._batch, self.batch)
         self.n_params: int = llama.llama_model_n_params(self._model)
@@ -207,7 +209,7 @@ class Runner:
         """Bring the KV cache to the state that `KvTable` planned."""
         for edit in edits:
             if isinstance(edit, Copy):
-                llama.llama_memory_seq_cp(self._memory, edit.source, edit.target, 0, edit.length)
+                llama.llama_memory_seq_cp(self._memory, edit.source, edit.target, edit.start, edit.stop)
             elif isinstance(edit, Truncate):
                 self._forget(edit.slot, edit.length)
             else:

@@ -9,6 +9,7 @@ in a row gets one token's place in the next batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,7 +54,7 @@ class Slice:
     count: int
 
 
-def plan(runnable: list[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
+def plan(runnable: Sequence[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
     """The next batch; `runnable` in order of arrival. Every sequence in it has something pending."""
     if not runnable:
         return ()

@@ -20,12 +20,29 @@ class Clocks:
 
 
 @dataclass(slots=True)
+class Reused:
+    """Tokens of the prompt that needed no evaluation, by where they came from."""
+
+    resident: int = 0
+    shelf: int = 0
+    splice: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.resident + self.shelf + self.splice
+
+
+@dataclass(slots=True)
 class Sequence:
     """A running request.
 
     `tokens` is the prompt and then everything generated; the first `evaluated` of them are in the KV cache under
     `slot`. What is left, `pending`, is a slice of prompt still to prefill or the one token drawn last: the scheduler
     and the runner need not tell the two apart.
+
+    The suffix of a fill-in-the-middle prompt begins at `joint` (0: there is none). While `hold` is set, evaluation
+    goes up to it and no further: there a block of lent cells may take the place of what follows, whose positions are
+    then `shift` away from their indices. Once it had to leave the cache it goes on without.
     """
 
     id: int
@@ -38,17 +55,28 @@ class Sequence:
     text: TextStream
     clocks: Clocks
     max_new: int
+    joint: int = 0
+    splice: bool = False
+    """Lent cells will do."""
     slot: int = -1
     evaluated: int = 0
-    reused: int = 0
+    hold: int = 0
+    shift: int = 0
+    drift: int = 0
+    """Tokens by which the prefix differs from the one that the lent cells were evaluated after."""
     skipped: int = 0
-    new_logprobs: list[float] = field(default_factory=list)
-    new_tokens: list[int] = field(default_factory=list)
+    reused: Reused = field(default_factory=Reused)
+    pauses: int = 0
 
     @property
     def pending(self) -> int:
-        """Tokens that are known but not evaluated."""
-        return len(self.tokens) - self.evaluated
+        """Tokens that may be evaluated now."""
+        return (self.hold or len(self.tokens)) - self.evaluated
+
+    @property
+    def complete(self) -> bool:
+        """Every known token is evaluated: the next one can be drawn."""
+        return self.evaluated == len(self.tokens)
 
     @property
     def generated(self) -> int:
@@ -58,3 +86,20 @@ class Sequence:
     def decoding(self) -> bool:
         """The prompt is evaluated; tokens are being drawn."""
         return self.generated > 0
+
+    @property
+    def prompt(self) -> list[int]:
+        return self.tokens[: self.prompt_tokens]
+
+    def enter(self, slot: int, evaluated: int) -> None:
+        """Run in `slot`, which holds the first `evaluated` tokens."""
+        self.slot, self.evaluated, self.shift = slot, evaluated, 0
+        self.hold = self.joint if self.splice and evaluated <= self.joint else 0
+
+    def join(self, slot: int, evaluated: int, shift: int) -> None:
+        """Go on in `slot`, where a block of lent cells reaches up to `evaluated`."""
+        self.slot, self.evaluated, self.shift, self.hold = slot, evaluated, shift, 0
+
+    def leave(self) -> None:
+        """The cache holds nothing of it any more."""
+        self.slot, self.evaluated, self.shift, self.hold, self.splice = -1, 0, 0, 0, False

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from ingle_daemon.engine.kv import common_prefix
-
 __all__ = ["Shelf", "read_snapshot", "write_snapshot"]
 
 _WORTH_KEEPING = 64
@@ -58,11 +56,11 @@ class Shelf:
         """Keep a state whose bytes are fetched by `load` when they are wanted."""
         self._add(tokens, size, load)
 
-    def take(self, prompt: list[int], more_than: int) -> tuple[list[int], bytes] | None:
-        """The state that shares the longest prefix with `prompt`, if that is longer than `more_than` by enough."""
+    def take(self, worth: Callable[[list[int]], int], more_than: int) -> tuple[list[int], bytes] | None:
+        """The state whose tokens are `worth` most, if that is more than `more_than` by enough to be worth the time."""
         while self._kept:
-            best = max(self._kept, key=lambda kept: common_prefix(kept.tokens, prompt))
-            if common_prefix(best.tokens, prompt) < more_than + _WORTH_KEEPING:
+            best = max(self._kept, key=lambda kept: worth(kept.tokens))
+            if worth(best.tokens) < more_than + _WORTH_KEEPING:
                 return None
             self._kept.remove(best)
             if state := best.load():

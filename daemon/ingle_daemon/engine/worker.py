@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingle_daemon.engine import frames
+from ingle_daemon.engine.cache import Cache
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
@@ -86,10 +87,10 @@ class Worker:
         read_snapshot(self._snapshot, shelf)
         self._engine = Engine(
             self._runner,
-            KvTable(_SLOTS, self._runner.n_ctx, append_only=self._runner.exact),
+            Cache(self._runner, KvTable(_SLOTS, self._runner.n_ctx, append_only=self._runner.exact), shelf),
             Capacity(batch=self._runner.batch, prefill=self._runner.batch),
-            shelf,
             self._emit,
+            splice=load.splice,
         )
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
@@ -101,8 +102,11 @@ class Worker:
         """Serve until the daemon goes away."""
         threading.Thread(target=self._read, args=(stream,), name="reader", daemon=True).start()
         while True:
-            self._obey(wait=not self._engine.busy)
-            self._engine.step()
+            if self._engine.busy:
+                self._obey(wait=0)
+                self._engine.step()
+            else:
+                self._obey(wait=self._engine.rest())
 
     # --- the reader's thread ---
 
@@ -151,10 +155,10 @@ class Worker:
 
     # --- the main thread ---
 
-    def _obey(self, *, wait: bool) -> None:
-        """Carry out what the other threads left; with `wait`, until there is something."""
+    def _obey(self, wait: float | None) -> None:
+        """Carry out what the other threads left. When that is nothing, `wait` seconds for it; None is for ever."""
         with contextlib.suppress(queue.Empty):
-            self._commands.get(block=wait)()
+            self._commands.get(timeout=wait)()
             while True:
                 self._commands.get_nowait()()
 

@@ -36,10 +36,14 @@ class FimTokens:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The prompt, and the strings at which the completion has run into what follows the hole."""
+    """The prompt, and the strings at which the completion has run into what follows the hole.
+
+    `joint` is the index at which the suffix begins after the prefix; 0 where it does not stand there.
+    """
 
     tokens: list[int]
     stops: tuple[str, ...]
+    joint: int = 0
 
 
 _MARKERS = 8
@@ -62,11 +66,13 @@ def assemble(prompt: InfillPrompt, tokenizer: Tokenizer, fim: FimTokens, budget:
     room = budget - _MARKERS
     for_prefix = max(int(room * _PREFIX_SHARE), room - len(suffix))
     prefix = _tail_in_blocks(prefix, for_prefix)
-    suffix = suffix[: room - len(prefix)]
-    # As if the prefix filled its last block: pieces of context must not come and go while it grows.
-    head = _context(prompt, tokenizer, fim, room - _whole_blocks(len(prefix), for_prefix) - len(suffix))
+    # As if the prefix filled its last block: neither the suffix's end nor context may come and go while it grows.
+    reserved = _whole_blocks(len(prefix), for_prefix)
+    suffix = suffix[: room - reserved]
+    head = _context(prompt, tokenizer, fim, room - reserved - len(suffix))
     bos = [fim.bos] if fim.bos >= 0 else []
-    return Assembled([*bos, *head, fim.pre, *prefix, fim.suf, *suffix, fim.mid], ())
+    before = [*bos, *head, fim.pre, *prefix]
+    return Assembled([*before, fim.suf, *suffix, fim.mid], (), joint=len(before))
 
 
 def suffix_stop(suffix: str) -> tuple[str, ...]:

@@ -1,0 +1,53 @@
+"""An engine in the test's own process, on a real model, without a worker around it."""
+
+from __future__ import annotations
+
+from ingle_daemon.engine.cache import Cache
+from ingle_daemon.engine.engine import Engine
+from ingle_daemon.engine.kv import KvTable
+from ingle_daemon.engine.prepare import Prepared
+from ingle_daemon.engine.runner import Runner
+from ingle_daemon.engine.scheduler import Capacity
+from ingle_daemon.engine.shelf import Shelf
+from ingle_daemon.protocol import Delta, Done, GenerateRequest, Limits, Priority, Sampling, TextPrompt, Timings
+
+SLOTS = 8
+ANSWER = 8
+
+
+class Bench:
+    """An engine on a fresh cache; `answers` and `timings` by request. `now` is the engine's clock."""
+
+    def __init__(self, runner: Runner, shelf_bytes: int = 1 << 28) -> None:
+        self.runner = runner
+        self.answers: dict[int, list[int]] = {}
+        self.timings: dict[int, Timings] = {}
+        self.now = 0.0
+        runner.clear()
+        table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact)
+        cache = Cache(runner, table, Shelf(shelf_bytes))
+        capacity = Capacity(batch=256, prefill=256)
+        self.engine = Engine(runner, cache, capacity, self._on_event, clock=lambda: self.now)
+
+    def submit(self, number: int, prompt: list[int], priority: Priority, joint: int = 0, answer: int = ANSWER) -> None:
+        self.answers[number] = []
+        request = GenerateRequest(
+            TextPrompt(""), priority, sampling=Sampling(temperature=0), limits=Limits(max_tokens=answer)
+        )
+        self.engine.submit(number, request, Prepared(prompt, (), answer, joint), float(number))
+
+    def finish(self) -> None:
+        while self.engine.busy:
+            self.engine.step()
+
+    def answer(self, number: int, prompt: list[int], joint: int = 0) -> list[int]:
+        """A completion from its beginning to its end."""
+        self.submit(number, prompt, "completion", joint)
+        self.finish()
+        return self.answers[number]
+
+    def _on_event(self, number: int, event: object) -> None:
+        if isinstance(event, Delta):
+            self.answers[number] += event.tokens
+        elif isinstance(event, Done):
+            self.timings[number] = event.timings
