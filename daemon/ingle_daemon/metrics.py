@@ -29,6 +29,8 @@ _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 class Record(msgspec.Struct, frozen=True):
     """One request that has ended.
 
+    `reused` tokens of its prompt needed no evaluation; of these `from_shelf` came back from host memory or disk, and
+    `spliced` were lent by a sequence with another prefix. `pauses`: how often something more urgent went before it.
     `reason` is Done's own, an error's code, or "cancelled". Only the engine knows the prompt's tokens and the times:
     they are None where the request ended before it said them.
     """
@@ -39,6 +41,9 @@ class Record(msgspec.Struct, frozen=True):
     generated: int
     evaluated: int | None = None
     reused: int | None = None
+    from_shelf: int | None = None
+    spliced: int | None = None
+    pauses: int | None = None
     queue_ms: float | None = None
     prompt_ms: float | None = None
     predicted_ms: float | None = None
@@ -62,13 +67,15 @@ class Histogram:
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of one priority. Of requests that were cancelled or failed, only the generated tokens are known."""
+    """The counts of one priority. Of requests that failed, only the generated tokens are known."""
 
     running: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     evaluated: int = 0
-    reused: int = 0
+    reused: Counter[str] = field(default_factory=Counter)
+    """By which means: "resident", "shelf" or "splice"."""
     generated: int = 0
+    pauses: int = 0
     queue: Histogram = field(default_factory=Histogram)
     prefill: Histogram = field(default_factory=Histogram)
     decode: Histogram = field(default_factory=Histogram)
@@ -78,8 +85,6 @@ class Tally:
         self.running -= 1
         self.outcomes[record.reason] += 1
         self.generated += record.generated
-        self.evaluated += record.evaluated or 0
-        self.reused += record.reused or 0
         for histogram, spent in (
             (self.queue, record.queue_ms),
             (self.prefill, record.prompt_ms),
@@ -87,6 +92,13 @@ class Tally:
         ):
             if spent is not None:
                 histogram.observe(spent / 1000)
+
+    def add_cost(self, cost: Timings) -> None:
+        """What a request took of the engine, however it ended."""
+        self.evaluated += cost.prompt_n
+        self.pauses += cost.pauses
+        resident = cost.cache_n - cost.shelf_n - cost.splice_n
+        self.reused.update(resident=resident, shelf=cost.shelf_n, splice=cost.splice_n)
 
 
 class Metrics:
@@ -113,6 +125,7 @@ class Metrics:
                     elif isinstance(event, Done):
                         done = True  # counted before the client hears of it, so that it may look at once
                         self._end(_record(number, priority, event.reason, generated, event.timings))
+                        self.add_cost(priority, event.timings)
                     yield event
         except Exception as exc:
             reason = exc.code if isinstance(exc, IngleError) else IngleError.code
@@ -120,6 +133,10 @@ class Metrics:
         finally:
             if not done:
                 self._end(Record(number, priority, reason, generated))
+
+    def add_cost(self, priority: Priority, cost: Timings) -> None:
+        """What a request cost. Of a cancelled one the engine says so a moment after it has ended."""
+        self.tallies[priority].add_cost(cost)
 
     def _end(self, record: Record) -> None:
         self.tallies[record.priority].count(record)
@@ -134,6 +151,9 @@ def _record(number: int, priority: Priority, reason: str, generated: int, timing
         generated,
         evaluated=timings.prompt_n,
         reused=timings.cache_n,
+        from_shelf=timings.shelf_n,
+        spliced=timings.splice_n,
+        pauses=timings.pauses,
         queue_ms=timings.queue_ms,
         prompt_ms=timings.prompt_ms,
         predicted_ms=timings.predicted_ms,

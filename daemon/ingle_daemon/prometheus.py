@@ -19,10 +19,10 @@ __all__ = ["CONTENT_TYPE", "exposition"]
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """What this format is called."""
 
-_TOKENS: tuple[tuple[str, str, Callable[[Tally], int]], ...] = (
+_COUNTS: tuple[tuple[str, str, Callable[[Tally], int]], ...] = (
     ("ingle_prompt_tokens_evaluated", "Prompt tokens that the model evaluated.", lambda tally: tally.evaluated),
-    ("ingle_prompt_tokens_reused", "Prompt tokens that the KV cache held already.", lambda tally: tally.reused),
     ("ingle_tokens_generated", "Tokens generated.", lambda tally: tally.generated),
+    ("ingle_pauses", "Times that a request was passed over for a more urgent one.", lambda tally: tally.pauses),
 )
 _TIMES: tuple[tuple[str, str, Callable[[Tally], Histogram]], ...] = (
     ("ingle_queue_seconds", "From a request's arrival to its admission.", lambda tally: tally.queue),
@@ -45,7 +45,8 @@ class _Counts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self._outcomes()
-        yield from self._tokens()
+        yield from self._counts()
+        yield self._reused()
         yield from self._times()
         running = GaugeMetricFamily("ingle_requests_running", "Requests waiting or running.", labels=_BY_PRIORITY)
         for priority, tally in self._metrics.tallies.items():
@@ -61,12 +62,20 @@ class _Counts(Collector):
                 family.add_metric((priority, outcome), count)
         return family
 
-    def _tokens(self) -> Iterator[Metric]:
-        for name, documentation, of in _TOKENS:
+    def _counts(self) -> Iterator[Metric]:
+        for name, documentation, of in _COUNTS:
             family = CounterMetricFamily(name, documentation, labels=_BY_PRIORITY)
             for priority, tally in self._metrics.tallies.items():
                 family.add_metric((priority,), of(tally))
             yield family
+
+    def _reused(self) -> Metric:
+        documentation = "Prompt tokens that needed no evaluation, by where they came from."
+        family = CounterMetricFamily("ingle_prompt_tokens_reused", documentation, labels=(*_BY_PRIORITY, "means"))
+        for priority, tally in self._metrics.tallies.items():
+            for means, count in tally.reused.items():
+                family.add_metric((priority, means), count)
+        return family
 
     def _times(self) -> Iterator[Metric]:
         for name, documentation, of in _TIMES:

@@ -143,7 +143,8 @@ class GenerateRequest(_Value, frozen=True):
 
 # --- what an engine answers ----------------------------------------------------------------------------------------
 
-StopReason = Literal["end", "stop", "limit", "time", "indent"]
+StopReason = Literal["end", "stop", "limit", "time", "indent", "cancelled"]
+"""The last one comes from the worker to the daemon alone: whoever cancelled listens no more."""
 
 
 class Timings(_Value, frozen=True):

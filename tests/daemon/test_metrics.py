@@ -18,7 +18,18 @@ from ingle_daemon.prometheus import exposition
 from ingle_daemon.protocol import Delta, Done, Started, Timings
 
 STARTED = Started(10, 64)
-DONE = Done("stop", "\n", Timings(cache_n=8, prompt_n=2, prompt_ms=20, predicted_n=2, predicted_ms=300, queue_ms=1.5))
+COST = Timings(
+    cache_n=8,
+    shelf_n=1,
+    splice_n=5,
+    prompt_n=2,
+    prompt_ms=20,
+    predicted_n=2,
+    predicted_ms=300,
+    queue_ms=1.5,
+    pauses=3,
+)
+DONE = Done("stop", "\n", COST)
 
 
 async def events_of(
@@ -51,11 +62,14 @@ async def test_events_pass_unchanged_and_are_counted() -> None:
     metrics = Metrics()
     events = (STARTED, Delta("a", (1,)), Delta("b", (2,)), Delta("rest"), DONE)
     assert await collect(metrics.watch("completion", events_of(*events))) == list(events)
-    assert list(metrics.last) == [Record(1, "completion", "stop", 2, 2, 8, 1.5, 20.0, 300.0)]
+    assert list(metrics.last) == [Record(1, "completion", "stop", 2, 2, 8, 1, 5, 3, 1.5, 20.0, 300.0)]
     found = scraped(metrics)
     assert found["ingle_requests_total", "stop", "completion"] == 1
     assert found["ingle_prompt_tokens_evaluated_total", "completion"] == 2
-    assert found["ingle_prompt_tokens_reused_total", "completion"] == 8
+    assert found["ingle_prompt_tokens_reused_total", "resident", "completion"] == 2
+    assert found["ingle_prompt_tokens_reused_total", "shelf", "completion"] == 1
+    assert found["ingle_prompt_tokens_reused_total", "splice", "completion"] == 5
+    assert found["ingle_pauses_total", "completion"] == 3
     assert found["ingle_tokens_generated_total", "completion"] == 2
     assert found["ingle_queue_seconds_sum", "completion"] == pytest.approx(0.0015)
     assert found["ingle_prefill_seconds_sum", "completion"] == pytest.approx(0.020)

@@ -20,7 +20,7 @@ from ingle_daemon.backends.worker_process import WorkerProcess
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import Busy, EngineLost, IngleError, NoModel, TimedOut, from_wire
 from ingle_daemon.metrics import Metrics
-from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
+from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Priority, Prompt, Started
 
 __all__ = ["LocalBackend"]
 
@@ -58,6 +58,7 @@ class LocalBackend(Backend):
         self._worker: WorkerProcess | None = None
         self._ready: asyncio.Future[ModelInfo] | None = None
         self._requests: dict[int, _Request] = {}
+        self._cancelled: dict[int, Priority] = {}
         self._calls: dict[int, asyncio.Future[frames.FromWorker]] = {}
         self._deaths = 0
         self._restarts = 0
@@ -77,6 +78,7 @@ class LocalBackend(Backend):
         if ready is not None and not ready.done():
             ready.set_exception(stopped)
         self._fail_all(stopped)
+        self._cancelled.clear()
         if worker is not None:
             await worker.stop()
 
@@ -161,13 +163,17 @@ class LocalBackend(Backend):
         finally:
             deadline.cancel()
             if self._requests.pop(number, None) is not None:
-                self._send(frames.Cancel(number))
+                self._cancel(number, request.priority)
+
+    def _cancel(self, number: int, priority: Priority) -> None:
+        self._cancelled[number] = priority
+        self._send(frames.Cancel(number))
 
     def _expire(self, number: int) -> None:
         entry = self._requests.pop(number, None)
         if entry is None:
             return  # it has ended, and only its client is slow to read
-        self._send(frames.Cancel(number))
+        self._cancel(number, entry.submit.request.priority)
         entry.events.put_nowait(
             TimedOut(
                 f"the request ran for {self._max_seconds:g} s, as long as one may, and was ended",
@@ -208,10 +214,12 @@ class LocalBackend(Backend):
                 future.set_result(frame)
 
     def _on_event(self, frame: frames.Evented) -> None:
-        entry = self._requests.get(frame.id)
-        if entry is None:
-            return  # cancelled a moment ago
-        event = frame.event
+        entry, event = self._requests.get(frame.id), frame.event
+        if entry is None:  # cancelled a moment ago
+            priority = self._cancelled.pop(frame.id, None) if isinstance(event, (Done, Failed)) else None
+            if priority and isinstance(event, Done):
+                self._metrics.add_cost(priority, event.timings)
+            return
         if isinstance(event, Started):
             if entry.started:
                 return  # runs again on a new worker; the client has been told that already
@@ -251,6 +259,7 @@ class LocalBackend(Backend):
         """The worker ended by itself: not because it was told to."""
         assert self._ready is not None
         self._worker = None
+        self._cancelled.clear()
         self._deaths += 1
         if self._ready.done() and self._ready.exception() is not None:
             return  # it could not load and has said so

@@ -193,9 +193,11 @@ def _final(content: str, prompt_tokens: int, done: Done) -> dict[str, Any]:
 
 
 def timings(cost: Timings) -> dict[str, float]:
-    """llama-server's `timings` object."""
+    """llama-server's `timings` object, and what it does not have: `shelf_n`, `splice_n`, `queue_ms`, `pauses`."""
     return {
         "cache_n": cost.cache_n,
+        "shelf_n": cost.shelf_n,
+        "splice_n": cost.splice_n,
         "prompt_n": cost.prompt_n,
         "prompt_ms": cost.prompt_ms,
         "prompt_per_second": _rate(cost.prompt_n, cost.prompt_ms),
@@ -203,6 +205,7 @@ def timings(cost: Timings) -> dict[str, float]:
         "predicted_ms": cost.predicted_ms,
         "predicted_per_second": _rate(cost.predicted_n, cost.predicted_ms),
         "queue_ms": cost.queue_ms,
+        "pauses": cost.pauses,
     }
 
 

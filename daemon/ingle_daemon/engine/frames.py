@@ -76,7 +76,7 @@ class Submit(_Frame, frozen=True, tag="submit"):
 
 
 class Cancel(_Frame, frozen=True, tag="cancel"):
-    """The request's last frame: nothing answers it."""
+    """Answered by Evented: Done with the reason "cancelled", unless the request has ended already."""
 
     id: int
 
