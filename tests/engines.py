@@ -18,7 +18,9 @@ ANSWER = 8
 class Bench:
     """An engine on a fresh cache; `answers` and `timings` by request. `now` is the engine's clock."""
 
-    def __init__(self, runner: Runner, shelf_bytes: int = 1 << 28) -> None:
+    def __init__(
+        self, runner: Runner, shelf_bytes: int = 1 << 28, *, splice: bool = True, wide_is_cheap: bool = False
+    ) -> None:
         self.runner = runner
         self.answers: dict[int, list[int]] = {}
         self.timings: dict[int, Timings] = {}
@@ -26,8 +28,8 @@ class Bench:
         runner.clear()
         table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact)
         cache = Cache(runner, table, Shelf(shelf_bytes))
-        capacity = Capacity(batch=256, prefill=256)
-        self.engine = Engine(runner, cache, capacity, self._on_event, clock=lambda: self.now)
+        capacity = Capacity(256, prefill=256, wide_is_cheap=wide_is_cheap)
+        self.engine = Engine(runner, cache, capacity, self._on_event, splice=splice, clock=lambda: self.now)
 
     def submit(self, number: int, prompt: list[int], priority: Priority, joint: int = 0, answer: int = ANSWER) -> None:
         self.answers[number] = []
@@ -40,9 +42,9 @@ class Bench:
         while self.engine.busy:
             self.engine.step()
 
-    def answer(self, number: int, prompt: list[int], joint: int = 0) -> list[int]:
+    def answer(self, number: int, prompt: list[int], joint: int = 0, answer: int = ANSWER) -> list[int]:
         """A completion from its beginning to its end."""
-        self.submit(number, prompt, "completion", joint)
+        self.submit(number, prompt, "completion", joint, answer)
         self.finish()
         return self.answers[number]
 

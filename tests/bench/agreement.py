@@ -1,0 +1,133 @@
+"""How often a completion on lent suffix cells says what an exact one says.
+
+Random cursor positions in the standard library's files. A prompt is evaluated as it was some characters of typing ago,
+then completed as it is now, greedily: with the suffix lent, and with all of it evaluated. Exact evaluations do not all
+agree either: beside it stands the same prompt, exact, with the cache in f16 instead of q8_0. What the two exact ones
+disagree in is the model's indecision, which no reuse of cells can be better than.
+
+The model is the starter with fill-in-the-middle tokens named in it, or the one that FIM_MODEL names; prompts are in
+prefix-suffix-middle order whatever it was trained on.
+
+    [FIM_MODEL=model.gguf] PYTHONPATH=tests python tests/bench/agreement.py [--json] [--rounds POSITIONS]
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import support
+from bench import report
+from engines import SLOTS, Bench
+from ingle_daemon.engine.frames import KvType
+from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.worker import default_threads
+from ingle_daemon.fim.assemble import FimTokens, assemble
+from ingle_daemon.protocol import InfillPrompt
+
+PREFIX_CHARS, SUFFIX_CHARS = 900, 500
+TYPED_CHARS = (1, 40)
+"""Since the suffix was evaluated exactly: more is rare before typing pauses."""
+ANSWER = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The prompt as it was and as it is, and where the suffix begins in each."""
+
+    before: tuple[list[int], int]
+    now: tuple[list[int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What three evaluations of one prompt wrote."""
+
+    lent: str
+    exact: str
+    other_exact: str
+    evaluated: int
+    spliced: bool
+
+
+def main() -> None:
+    options = report.options("Completions on lent suffix cells against exact ones.", rounds=300)
+    model = Path(os.environ.get("FIM_MODEL") or support.fim_model())
+    runner, other = _runner(model, "q8_0"), _runner(model, "f16")
+    rng = random.Random(1)
+    outcomes = [_complete(runner, other, _position(runner, rng)) for _ in range(options.rounds)]
+    lent = [outcome for outcome in outcomes if outcome.spliced]
+    report.show(
+        f"{len(lent)} of {len(outcomes)} positions on lent cells; {model.name}",
+        [
+            _row("lent suffix against exact", [(one.lent, one.exact) for one in lent]),
+            _row("exact, f16 cache against q8_0", [(one.other_exact, one.exact) for one in lent]),
+        ],
+        as_json=options.as_json,
+        remarks=[f"tokens evaluated with the suffix lent: median {statistics.median(o.evaluated for o in lent)}"],
+    )
+
+
+def _row(name: str, pairs: list[tuple[str, str]]) -> report.Row:
+    lines = [_first_line(a) == _first_line(b) for a, b in pairs]
+    characters = [_first_line(a)[:1] == _first_line(b)[:1] for a, b in pairs]
+    return {
+        "": name,
+        "identical": sum(a == b for a, b in pairs) / len(pairs),
+        "same first line": sum(lines) / len(pairs),
+        "same first character": sum(characters) / len(pairs),
+    }
+
+
+def _first_line(text: str) -> str:
+    """What would be shown first: the first line with something in it."""
+    return next((line.rstrip() for line in text.splitlines() if line.strip()), "")
+
+
+def _runner(model: Path, kv_type: KvType) -> Runner:
+    return Runner(RunnerOptions(str(model), 2048, default_threads(), 0, kv_type, 256, SLOTS))
+
+
+def _position(runner: Runner, rng: random.Random) -> Position:
+    """Somewhere in a file, with the rest of the cursor's line still to be written."""
+    files = sorted(path for path in Path(os.__file__).parent.glob("*.py") if path.stat().st_size > 4 * PREFIX_CHARS)
+    text = rng.choice(files).read_text(encoding="utf-8")
+    cursor = rng.randrange(PREFIX_CHARS, len(text) - SUFFIX_CHARS)
+    start = text.rfind("\n", 0, cursor - PREFIX_CHARS) + 1
+    suffix = text[text.find("\n", cursor) :][:SUFFIX_CHARS]
+    before = cursor - rng.randint(*TYPED_CHARS)
+    return Position(_prompt(runner, text[start:before], suffix), _prompt(runner, text[start:cursor], suffix))
+
+
+def _prompt(runner: Runner, prefix: str, suffix: str) -> tuple[list[int], int]:
+    vocab = runner.vocab
+    fim = FimTokens(vocab.fim_pre, vocab.fim_suf, vocab.fim_mid, vocab.fim_rep, vocab.fim_sep, bos=-1)
+    assembled = assemble(InfillPrompt(prefix, suffix), vocab, fim, budget=1500)
+    return assembled.tokens, assembled.joint
+
+
+def _complete(runner: Runner, other: Runner, position: Position) -> Outcome:
+    now, joint = position.now
+    bench = Bench(runner)
+    bench.answer(0, *position.before, answer=0)
+    lent = bench.answer(1, now, joint, ANSWER)
+    exact = bench.answer(2, now, answer=ANSWER)
+    other_exact = Bench(other, splice=False).answer(0, now, answer=ANSWER)
+    return Outcome(
+        _text(runner, lent),
+        _text(runner, exact),
+        _text(runner, other_exact),
+        bench.timings[1].prompt_n,
+        bench.timings[1].splice_n > 0,
+    )
+
+
+def _text(runner: Runner, tokens: list[int]) -> str:
+    return b"".join(map(runner.vocab.piece, tokens)).decode(errors="replace")
+
+
+if __name__ == "__main__":
+    main()
