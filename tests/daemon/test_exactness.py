@@ -44,12 +44,12 @@ def alone(runner: Runner, prompts: list[list[int]]) -> list[list[int]]:
     return answers
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "wide_is_cheap"), [(0, False), (1, False), (2, True)])
 def test_answers_do_not_depend_on_the_schedule(
-    runner: Runner, prompts: list[list[int]], alone: list[list[int]], seed: int
+    runner: Runner, prompts: list[list[int]], alone: list[list[int]], seed: int, wide_is_cheap: bool
 ) -> None:
     rng = random.Random(seed)
-    bench = Bench(runner)
+    bench = Bench(runner, wide_is_cheap=wide_is_cheap)
     waiting = list(range(len(prompts)))
     rng.shuffle(waiting)
     while waiting or bench.engine.busy:
@@ -78,3 +78,24 @@ def test_an_answer_that_left_the_cache_and_came_back_goes_on_as_if_nothing_had_b
         assert len(bench.answers[1]) == ANSWER
     finally:
         small.close()
+
+
+def test_guesses_change_the_number_of_steps_and_nothing_else(runner: Runner) -> None:
+    """A prompt that repeats itself, as edited code does: most guesses are right, and some are not."""
+    line = "    total = total + value_of(item)\n    count = count + 1\n"
+    prompt = runner.vocab.tokenize(line * 6 + "    total = total", special=False)
+    answers, steps = [], []
+    for wide_is_cheap in (False, True):
+        bench = Bench(runner, wide_is_cheap=wide_is_cheap)
+        bench.submit(0, prompt, "completion", answer=60)
+        count = 0
+        while bench.engine.busy:
+            bench.engine.step()
+            count += 1
+        answers.append(bench.answers[0])
+        steps.append(count)
+    assert answers[0] == answers[1]
+    assert steps[1] < steps[0] * 0.9
+    bench.submit(1, [*prompt, *answers[1]], "ask", answer=1)
+    bench.finish()
+    assert bench.timings[1].prompt_n <= 2, "what was taken back is gone, what was right is known"

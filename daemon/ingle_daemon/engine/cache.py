@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ingle_daemon.engine.kv import Clear, Edit, KvTable
+from ingle_daemon.engine.kv import Clear, Edit, KvTable, Truncate
 from ingle_daemon.engine.runner import Runner
 from ingle_daemon.engine.shelf import Shelf
 from ingle_daemon.engine.splice import Block, find_block
@@ -78,6 +78,11 @@ class Cache:
     def evaluated(self, slot: int, tokens: list[int]) -> None:
         """`tokens` were decoded at the end of `slot`."""
         self._table.evaluated(slot, tokens)
+
+    def retract(self, slot: int, length: int, shift: int) -> None:
+        """Take back what was decoded in `slot` after its first `length` tokens, `shift` off their indices."""
+        self._table.retract(slot, length)
+        self._runner.apply((Truncate(slot, length + shift),))
 
     def block(self, prompt: list[int], joint: int) -> Block | None:
         """What can stand in for the prompt's suffix, on the shelf too."""

@@ -105,12 +105,13 @@ class Engine:
         return sequence
 
     def cancel(self, request_id: int) -> None:
-        """Forget a request; what it evaluated stays for reuse. Unknown ids have ended already."""
+        """End a request; what it evaluated stays for reuse. Unknown ids have ended already."""
         if running := self._running.get(request_id):
-            self._retire(running)
+            self._finish(running, "cancelled")
         for run in [run for run in self._waiting if run.sequence.id == request_id]:
             self._waiting.remove(run)
             run.sampler.close()
+            self._tell(run.sequence, Done("cancelled", timings=self._timings(run.sequence)))
 
     def step(self) -> None:
         """One batch."""
@@ -126,6 +127,10 @@ class Engine:
         self._count_skipped(slices)
 
     def _plan(self) -> tuple[Slice, ...]:
+        if self._capacity.wide_is_cheap:
+            for run in self._running.values():
+                if run.sampler.greedy:
+                    run.sequence.guess()
         sequences = [run.sequence for run in self._running.values()]
         in_background = all(sequence.priority == "warm-up" for sequence in sequences)
         prefill = self._pace.background_slice if in_background else self._pace.slice
@@ -245,46 +250,62 @@ class Engine:
         for piece in slices:
             sequence = self._running[piece.id].sequence
             start = sequence.evaluated
-            tokens = sequence.tokens[start : start + piece.count]
-            wanted = start + piece.count == len(sequence.tokens)
-            items.append(BatchItem(sequence.slot, start + sequence.shift, tokens, int(wanted)))
+            known = sequence.tokens[start : start + piece.count]
+            sequence.draft = sequence.draft[: piece.count - len(known)]
+            outputs = 1 + len(sequence.draft) if start + len(known) == len(sequence.tokens) else 0
+            items.append(BatchItem(sequence.slot, start + sequence.shift, [*known, *sequence.draft], outputs))
         begin = self._clock()
         self._runner.decode(items)
         self._pace.learn(sum(len(item.tokens) for item in items), self._clock() - begin)
         for item, piece in zip(items, slices, strict=True):
             self._cache.evaluated(item.slot, item.tokens)
-            self._running[piece.id].sequence.evaluated += len(item.tokens)
+            sequence = self._running[piece.id].sequence
+            sequence.evaluated += len(item.tokens) - len(sequence.draft)
 
     def _sample(self, slices: tuple[Slice, ...]) -> None:
-        """Draw a token for every sequence whose last known token was in the batch."""
+        """Draw tokens for every sequence whose last known token was in the batch."""
         output = 0
         for piece in slices:
             run = self._running[piece.id]
             if run.sequence.complete:
+                outputs = 1 + len(run.sequence.draft)
                 self._draw(run, output)
-                output += 1
+                output += outputs
 
     def _draw(self, run: _Run, output: int) -> None:
+        """Draw a token, and another for every guess that turns out right; take back the guesses that do not."""
+        sequence = run.sequence
+        guesses, sequence.draft = sequence.draft, []
+        reason = self._draw_one(run, output)
+        for row, guess in enumerate(guesses, output + 1):
+            if reason or sequence.tokens[-1] != guess:
+                break
+            sequence.evaluated += 1
+            reason = self._draw_one(run, row)
+        if guesses:
+            self._cache.retract(sequence.slot, sequence.evaluated, sequence.shift)
+        if reason:
+            self._finish(run, reason)
+
+    def _draw_one(self, run: _Run, output: int) -> StopReason | None:
+        """Draw from one output and tell it. Returns why that was the last, if it was."""
         sequence = run.sequence
         now = self._clock()
         if not sequence.clocks.first_token:
             sequence.clocks.first_token = now
         if not sequence.max_new:  # a warm-up: the prompt was all
-            self._finish(run, "limit")
-            return
+            return "limit"
         token = self._runner.sample(run.sampler, output)
         if self._runner.vocab.is_end(token):
-            self._finish(run, "end")
-            return
+            return "end"
         sequence.tokens.append(token)
         logprobs = (self._runner.logprob(output, token),) if sequence.logprobs else ()
         text = sequence.text.feed(self._runner.vocab.piece(token))
         reason = self._reason_to_stop(sequence, now)
         if reason and not sequence.text.ended:
             text += sequence.text.flush()
-        self._emit(sequence.id, Delta(text, (token,), logprobs))
-        if reason:
-            self._finish(run, reason)
+        self._tell(sequence, Delta(text, (token,), logprobs))
+        return reason
 
     @staticmethod
     def _reason_to_stop(sequence: Sequence, now: float) -> StopReason | None:
@@ -301,13 +322,14 @@ class Engine:
 
     def _finish(self, run: _Run, reason: StopReason) -> None:
         sequence = run.sequence
-        if sequence.id == _REFRESH:
-            self._retire(run)
-            return
         if rest := sequence.text.flush():
-            self._emit(sequence.id, Delta(rest))
-        self._emit(sequence.id, Done(reason, sequence.text.stopped, self._timings(sequence)))
+            self._tell(sequence, Delta(rest))
+        self._tell(sequence, Done(reason, sequence.text.stopped, self._timings(sequence)))
         self._retire(run)
+
+    def _tell(self, sequence: Sequence, event: Delta | Done) -> None:
+        if sequence.id != _REFRESH:
+            self._emit(sequence.id, event)
 
     def _retire(self, run: _Run) -> None:
         sequence = run.sequence
@@ -318,16 +340,20 @@ class Engine:
             self._refresh.after(self._clock(), Stale(sequence.prompt, sequence.joint))
 
     def _timings(self, sequence: Sequence) -> Timings:
-        clocks = sequence.clocks
+        """What it cost so far; what has not begun took no time."""
+        clocks, now = sequence.clocks, self._clock()
+        admitted = clocks.admitted or now
+        first_token = clocks.first_token or now
+        known = sequence.reused.total
         return Timings(
-            cache_n=sequence.reused.total,
+            cache_n=known,
             shelf_n=sequence.reused.shelf,
             splice_n=sequence.reused.splice,
-            prompt_n=sequence.prompt_tokens - sequence.reused.total,
-            prompt_ms=(clocks.first_token - clocks.admitted) * 1000,
+            prompt_n=max(min(sequence.evaluated, sequence.prompt_tokens) - known, 0),
+            prompt_ms=(first_token - admitted) * 1000,
             predicted_n=sequence.generated,
-            predicted_ms=(self._clock() - clocks.first_token) * 1000,
-            queue_ms=(clocks.admitted - clocks.arrived) * 1000,
+            predicted_ms=(now - first_token) * 1000,
+            queue_ms=(admitted - clocks.arrived) * 1000,
             pauses=sequence.pauses,
         )
 

@@ -128,6 +128,12 @@ class KvTable:
         self._extend(resident, tokens, [next(self._new_cell) for _ in tokens])
         resident.reserved = max(resident.reserved - len(tokens), 0)
 
+    def retract(self, slot: int, length: int) -> None:
+        """The last tokens decoded in `slot` were a guess; the first `length` stay."""
+        resident = self._residents[slot]
+        resident.reserved += len(resident.tokens) - length
+        self._shorten(resident, length)
+
     def grow(self, slot: int, count: int) -> tuple[Edit, ...] | None:
         """Promise `slot` room for `count` more tokens, at the cost of idle residents; None when there is none."""
         resident = self._residents[slot]

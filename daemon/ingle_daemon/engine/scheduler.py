@@ -38,7 +38,10 @@ class Runnable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What one step may hold: `batch` tokens, of which at most `prefill` of prompts."""
+    """What one step may hold: `batch` tokens, of which at most `prefill` of prompts.
+
+    `wide_is_cheap`: several tokens in one step cost hardly more than one.
+    """
 
     batch: int
     prefill: int

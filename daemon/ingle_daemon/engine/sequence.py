@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ingle_daemon.engine.draft import PromptLookup
 from ingle_daemon.engine.text import TextStream
 from ingle_daemon.protocol import Limits, Priority, Sampling
 
@@ -62,6 +63,8 @@ class Sequence:
     evaluated: int = 0
     hold: int = 0
     shift: int = 0
+    draft: list[int] = field(default_factory=list)
+    lookup: PromptLookup = field(default_factory=PromptLookup)
     drift: int = 0
     """Tokens by which the prefix differs from the one that the lent cells were evaluated after."""
     skipped: int = 0
@@ -70,8 +73,8 @@ class Sequence:
 
     @property
     def pending(self) -> int:
-        """Tokens that may be evaluated now."""
-        return (self.hold or len(self.tokens)) - self.evaluated
+        """Tokens that may be evaluated now, a guess at what comes next among them."""
+        return (self.hold or len(self.tokens)) - self.evaluated + len(self.draft)
 
     @property
     def complete(self) -> bool:
@@ -91,6 +94,11 @@ class Sequence:
     def prompt(self) -> list[int]:
         return self.tokens[: self.prompt_tokens]
 
+    def guess(self) -> None:
+        """Draft what may follow the token drawn last, which is all that is left to evaluate."""
+        left = self.max_new - self.generated - 1
+        self.draft = self.lookup.propose(self.tokens, left) if self.decoding and left > 0 else []
+
     def enter(self, slot: int, evaluated: int) -> None:
         """Run in `slot`, which holds the first `evaluated` tokens."""
         self.slot, self.evaluated, self.shift = slot, evaluated, 0
@@ -103,3 +111,4 @@ class Sequence:
     def leave(self) -> None:
         """The cache holds nothing of it any more."""
         self.slot, self.evaluated, self.shift, self.hold, self.splice = -1, 0, 0, 0, False
+        self.draft = []

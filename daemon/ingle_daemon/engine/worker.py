@@ -22,6 +22,7 @@ from typing import BinaryIO
 
 from ingle_daemon.engine import frames
 from ingle_daemon.engine.cache import Cache
+from ingle_daemon.engine.calibrate import wide_is_cheap
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
@@ -88,7 +89,7 @@ class Worker:
         self._engine = Engine(
             self._runner,
             Cache(self._runner, KvTable(_SLOTS, self._runner.n_ctx, append_only=self._runner.exact), shelf),
-            Capacity(batch=self._runner.batch, prefill=self._runner.batch),
+            Capacity(self._runner.batch, prefill=self._runner.batch, wide_is_cheap=wide_is_cheap(self._runner)),
             self._emit,
             splice=load.splice,
         )
@@ -166,6 +167,7 @@ class Worker:
         self._preparing.discard(request_id)
         if request_id in self._cancelled:
             self._cancelled.discard(request_id)
+            self._emit(request_id, Done("cancelled"))
             return
         self._engine.submit(request_id, request, prepared, arrived)
 

@@ -1,0 +1,63 @@
+"""Cancelling frees the engine before its next step, in every phase, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engines import SLOTS, Bench
+from ingle_daemon.engine.runner import Runner, RunnerOptions
+
+pytestmark = pytest.mark.model
+
+REQUESTS = 10_000
+STEPPED = 100
+"""One request in so many is let into the model before it is cancelled; a step takes a hundred times as long."""
+GROWTH = 8 << 20
+"""Bytes: a leak of one request's tokens alone would be several times as much."""
+
+
+@pytest.fixture(scope="module")
+def runner(starter: Path) -> Runner:
+    return Runner(RunnerOptions(str(starter), 2048, 2, -1, "auto", 256, SLOTS))
+
+
+@pytest.fixture(scope="module")
+def code(runner: Runner) -> list[int]:
+    return runner.vocab.tokenize(Path(random.__file__).read_text(), special=False)
+
+
+@pytest.mark.parametrize(("steps", "generated"), [(0, 0), (1, 0), (4, 1)], ids=["waiting", "prefill", "decode"])
+def test_a_cancelled_request_takes_no_further_step(runner: Runner, code: list[int], steps: int, generated: int) -> None:
+    bench = Bench(runner)
+    bench.submit(0, code[: 100 if steps < 4 else 64], "ask", answer=50)
+    for _ in range(steps):
+        bench.engine.step()
+    assert (len(bench.answers[0]) > 0) == bool(generated)
+    bench.engine.cancel(0)
+    assert not bench.engine.busy
+    assert bench.timings[0].predicted_n == len(bench.answers[0])
+    assert bench.timings[0].prompt_n == (0, 64, 0, 0, 64)[steps]
+
+
+def test_ten_thousand_cancelled_requests_leave_the_memory_as_it_was(runner: Runner, code: list[int]) -> None:
+    bench = Bench(runner, shelf_bytes=1 << 22)
+    rng = random.Random(0)
+    process = psutil.Process(os.getpid())
+    baseline = 0
+    for number in range(REQUESTS):
+        if number == REQUESTS // 10:  # by now the shelf is full and every slot was used
+            baseline = process.memory_info().rss
+        start = rng.randrange(len(code) - 300)
+        bench.submit(number, code[start : start + rng.randrange(2, 300)], rng.choice(("completion", "ask")))
+        if number % STEPPED == 0:
+            bench.engine.step()
+        bench.engine.cancel(number)
+        assert not bench.engine.busy
+        bench.answers.clear()
+        bench.timings.clear()
+    assert process.memory_info().rss - baseline < GROWTH
