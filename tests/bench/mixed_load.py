@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import statistics
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,8 +24,8 @@ from typing import Any, Protocol
 import support
 from bench import report
 from bench.bare import source_text
+from bench.peer import llama_server
 from ingle_daemon.config import AskSettings
-from ingle_daemon.engine.worker import default_threads
 
 PER_ROUND = 10
 PREFIX_CHARS, SUFFIX_CHARS = 180, 90  # some sixty tokens together, and the markers
@@ -243,14 +241,6 @@ class _LlamaServer:
                 if line.startswith(b"data: {"):
                     yield from self._content(json.loads(line.removeprefix(b"data: ")))
 
-    def is_ready(self) -> bool:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
-        except ConnectionRefusedError:
-            return False
-
     @staticmethod
     def _content(piece: Body) -> Iterator[str]:
         for choice in piece["choices"]:
@@ -272,19 +262,8 @@ class _LlamaServer:
 
 @contextmanager
 def _llama_server(program: str) -> Iterator[Peer]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [program, "-m", str(support.fim_model()), "-c", "8192", "-np", "2", "--kv-unified", "--no-webui"]
-    command += ["-t", str(default_threads()), "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            server = _LlamaServer(port)
-            support.wait_until(lambda: server.is_ready() or process.poll() is not None)
-            if process.poll() is not None:
-                raise RuntimeError(f"llama-server ended with exit code {process.returncode}: {' '.join(command)}")
-            yield server
-        finally:
-            process.terminate()
+    with llama_server(program, "-np", "2", "--kv-unified") as port:
+        yield _LlamaServer(port)
 
 
 if __name__ == "__main__":

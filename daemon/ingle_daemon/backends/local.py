@@ -215,10 +215,8 @@ class LocalBackend(Backend):
 
     def _on_event(self, frame: frames.Evented) -> None:
         entry, event = self._requests.get(frame.id), frame.event
-        if entry is None:  # cancelled a moment ago
-            priority = self._cancelled.pop(frame.id, None) if isinstance(event, (Done, Failed)) else None
-            if priority and isinstance(event, Done):
-                self._metrics.add_cost(priority, event.timings)
+        if entry is None:
+            self._count_unheard(frame.id, event)
             return
         if isinstance(event, Started):
             if entry.started:
@@ -229,6 +227,14 @@ class LocalBackend(Backend):
         if isinstance(event, (Done, Failed)):
             self._deaths = 0
             del self._requests[frame.id]
+
+    def _count_unheard(self, number: int, event: Started | Delta | Done | Failed) -> None:
+        """What nobody listens to was cancelled a moment ago, or is the engine's own."""
+        if not isinstance(event, (Done, Failed)):
+            return
+        priority = "warm-up" if number == frames.OWN else self._cancelled.pop(number, None)
+        if priority and isinstance(event, Done):
+            self._metrics.add_cost(priority, event.timings)
 
     # --- the worker's life ---
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ingle_daemon.engine.cache import Cache
+from ingle_daemon.engine.frames import OWN
 from ingle_daemon.engine.pace import Pace
 from ingle_daemon.engine.prepare import Prepared
 from ingle_daemon.engine.refresh import Refresh, Stale
@@ -36,8 +37,6 @@ Emit = Callable[[int, "Started | Delta | Done | Failed"], None]
 
 _HEADROOM = 32
 """Tokens of room a sequence asks for at a time while it grows."""
-_REFRESH = -1
-"""The id of the one request that is the engine's own: nobody is told of it."""
 
 
 @dataclass(slots=True)
@@ -236,12 +235,12 @@ class Engine:
         """Evaluate a prompt again, without lent cells, for whoever comes next."""
         request = GenerateRequest(TokenPrompt(()), "warm-up", sampling=Sampling(temperature=0))
         prepared = Prepared(stale.tokens, (), max_new=0, joint=stale.joint)
-        self._queue(_REFRESH, request, prepared, self._clock()).splice = False
+        self._queue(OWN, request, prepared, self._clock()).splice = False
 
     def _type_on(self) -> None:
         """Somebody types: the prompt to refresh is no more the one that counts."""
         self._refresh.forget()
-        self.cancel(_REFRESH)
+        self.cancel(OWN)
 
     # --- decoding ---
 
@@ -328,7 +327,8 @@ class Engine:
         self._retire(run)
 
     def _tell(self, sequence: Sequence, event: Delta | Done) -> None:
-        if sequence.id != _REFRESH:
+        """Of the engine's own request only the cost is told."""
+        if sequence.id != OWN or isinstance(event, Done):
             self._emit(sequence.id, event)
 
     def _retire(self, run: _Run) -> None:

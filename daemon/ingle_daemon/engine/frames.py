@@ -15,6 +15,7 @@ import msgspec
 from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
 
 __all__ = [
+    "OWN",
     "Cancel",
     "Count",
     "Counted",
@@ -37,6 +38,10 @@ __all__ = [
     "read_frame",
     "read_frame_async",
 ]
+
+
+OWN = -1
+"""The id of the request that nobody sent: the engine evaluates a suffix anew. Only its Done is told, for its cost."""
 
 
 class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):

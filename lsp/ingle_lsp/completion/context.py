@@ -20,6 +20,7 @@ Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
 _PREFIX_LINES, _PREFIX_CHARACTERS = 256, 32_768
 _SUFFIX_LINES, _SUFFIX_CHARACTERS = 64, 8_192  # the characters bound a file that has no lines to speak of
+_BLOCK_LINES, _BLOCK_CHARACTERS = 64, 8_192
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -50,9 +51,19 @@ class Hole:
 
     @property
     def prefix(self) -> str:
-        """As much of `before` as a prompt gets."""
-        lines = _LINE.findall(self.before[-_PREFIX_CHARACTERS:])[:-1] or [""]
-        return _encodable("".join(lines[-_PREFIX_LINES:]))
+        """As much of `before` as a prompt gets. It begins at a multiple of a block of lines, counted from the top.
+
+        What has moved in a prompt's head must be evaluated anew with all that follows: a window that moved with every
+        line would throw the engine's cache away at every return key.
+        """
+        lines = _lines(self.before[-_PREFIX_CHARACTERS:])
+        whole = len(self.before) <= _PREFIX_CHARACTERS
+        at_hand = len(lines) if whole else len(lines) - 1  # the first one may be cut
+        above = _line_ends(self.before)
+        first = _next_block(above + 1 - min(at_hand, _PREFIX_LINES), _BLOCK_LINES)
+        if first <= above:
+            return _encodable("".join(lines[first - above - 1 :]))
+        return _encodable(self.before[_next_block(len(self.before) - _PREFIX_CHARACTERS, _BLOCK_CHARACTERS) :])
 
     @property
     def suffix(self) -> str:
@@ -100,6 +111,20 @@ def _index(line: str, character: int, encoding: Encoding) -> int:
         if taken > character:
             return index
     return len(head)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends; the last one has none."""
+    lines = _LINE.findall(text)  # after a line without an end it finds an empty one
+    return lines[:-1] if len(lines) > 1 and text[-1] not in "\r\n" else lines
+
+
+def _line_ends(text: str) -> int:
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
+
+
+def _next_block(at: int, block: int) -> int:
+    return -(-at // block) * block
 
 
 def _encodable(text: str) -> str:

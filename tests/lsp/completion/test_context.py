@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,13 +57,24 @@ def test_any_position_an_editor_can_mean_is_found_again(encoding: Encoding, sour
 
 def test_the_prompt_holds_the_nearest_lines_and_no_more() -> None:
     hole = Hole("".join(f"{n}\n" for n in range(1000)) + "here", "".join(f"\n{n}" for n in range(1000)))
-    assert hole.prefix == "".join(f"{n}\n" for n in range(745, 1000)) + "here"
+    assert hole.prefix == "".join(f"{n}\n" for n in range(768, 1000)) + "here"
     assert hole.suffix == "".join(f"\n{n}" for n in range(63)) + "\n"
+
+
+@given(st.integers(0, 700), st.integers(1, 200), st.sampled_from(["", "x", "x" * 200]), st.sampled_from("\n\r"))
+def test_the_window_moves_in_whole_blocks(above: int, typed: int, text: str, end: str) -> None:
+    """However many lines are typed, the prompt's head changes once a block."""
+    file = "".join(f"{n}{text}{end}" for n in range(above + typed))
+    heads = [Hole(file[: file.index(f"{n}{text}{end}")], "").prefix[:20] for n in range(above, above + typed)]
+    changes = sum(a[: len(b)] != b[: len(a)] for a, b in itertools.pairwise(heads))
+    assert changes <= typed // 64 + 1
+    assert len(Hole(file, "").prefix) <= 32_768
 
 
 def test_a_file_of_one_endless_line_gives_a_bounded_prompt() -> None:
     hole = Hole("x" * 1_000_000, "y" * 1_000_000)
     assert len(hole.prefix) + len(hole.suffix) < 50_000
+    assert Hole("x" * 1_000_000, "").prefix != ""
 
 
 def test_half_a_character_does_not_reach_the_prompt() -> None:
