@@ -19,7 +19,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ TYPO_SHARE, PAUSE_SHARE, ACCEPT_SHARE = 0.03, 0.25, 0.15
 """Of characters, of lines, and of lines."""
 
 Body = dict[str, Any]
-Ask = Callable[["Keystroke"], Awaitable[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,14 @@ class Keystroke:
 
 @dataclass(slots=True)
 class Figures:
-    """Of one engine: of every answered request the tokens evaluated, of every one in time the seconds to its line."""
+    """Of one engine: prompt tokens evaluated, and the seconds to a first line that came before the next keystroke."""
 
-    evaluated: list[int] = field(default_factory=list)
+    evaluated: list[float] = field(default_factory=list)
+    """Of ingle for every keystroke, with what was cancelled; of llama-server, which is not cancelled, a request."""
     shown_s: list[float] = field(default_factory=list)
+    request_s: list[float] = field(default_factory=list)
+    """From a request to its first line, in time or not."""
     keystrokes: int = 0
-    all_evaluated: float | None = None
-    """With those of requests that were cancelled, where the engine counts them."""
     in_background: float | None = None
 
 
@@ -69,12 +69,12 @@ def main() -> None:
     script = _script(options.rounds)
     ingle = asyncio.run(_through_ingle(script))
     rows = [_row("ingle", ingle)]
-    remarks = ["tokens: prompt tokens evaluated by an answered request; each: all of them and of cancelled ones"]
+    remarks = ["tokens: prompt tokens evaluated, of ingle a keystroke, of llama-server a request"]
     if server := report.peer("LLAMA_SERVER"):
         peer = asyncio.run(_through_llama_server(server, script))
         rows.append(_row("llama-server as llama.vim asks", peer))
-        ratio = statistics.median(ingle.shown_s) / statistics.median(peer.shown_s) if peer.shown_s else 0.0
-        remarks.append(f"first line, p50, ingle / llama-server: {ratio:.3f}")
+        ratio = statistics.median(ingle.shown_s) / statistics.median(peer.request_s)
+        remarks.append(f"p50, ingle's keystroke to line / llama-server's request to line: {ratio:.3f}")
     else:
         remarks.append("llama-server is left out: LLAMA_SERVER does not name it.")
     report.show(f"{len(script)} keystrokes", rows, as_json=options.as_json, remarks=remarks)
@@ -84,17 +84,17 @@ def _row(name: str, figures: Figures) -> report.Row:
     def at(values: list[float], percent: int) -> float | None:
         return round(report.percentile(values, percent), 1) if len(values) > 1 else None
 
-    tokens, shown = [float(count) for count in figures.evaluated], [seconds * 1000 for seconds in figures.shown_s]
-    each = figures.all_evaluated / figures.keystrokes if figures.all_evaluated is not None else None
+    shown = [seconds * 1000 for seconds in figures.shown_s]
     background = figures.in_background / figures.keystrokes if figures.in_background is not None else None
     return {
         "": name,
-        "tokens p50": at(tokens, 50),
-        "p95": at(tokens, 95),
-        "each": each,
-        "in pauses": background,
-        "first line ms p50": at(shown, 50),
-        "ms p95": at(shown, 95),
+        "tokens p50": at(figures.evaluated, 50),
+        "p95": at(figures.evaluated, 95),
+        "mean": round(statistics.mean(figures.evaluated), 1),
+        "in pauses, a key": background,
+        "request to line ms p50": at([seconds * 1000 for seconds in figures.request_s], 50),
+        "keystroke to line p50": at(shown, 50),
+        "p95 ": at(shown, 95),
         "in time": round(len(shown) / figures.keystrokes, 2),
     }
 
@@ -140,21 +140,22 @@ def _gap(rng: random.Random) -> float:
 # --- asking --------------------------------------------------------------------------------------------------------
 
 
-async def _ask(client: httpx2.AsyncClient, body: Body, figures: Figures) -> float:
-    """When the first line stood there, or the whole when there was no more than that; counts what it cost."""
-    shown, text = 0.0, ""
+async def _ask(client: httpx2.AsyncClient, body: Body, on_line: Callable[[float], None]) -> Body:
+    """Ask to the end; tells when the first line stood there, or the whole when there was no more than that."""
+    shown, text = False, ""
     async with client.stream("POST", "/infill", json=body | {"stream": True}) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
             if not line.startswith("data: {"):
                 continue
-            piece = json.loads(line.removeprefix("data: "))
+            piece: Body = json.loads(line.removeprefix("data: "))
             text += piece["content"]
-            if "\n" in text.lstrip() and not shown:
-                shown = time.perf_counter()
+            if not shown and ("\n" in text.lstrip() or piece.get("stop")):
+                shown = True
+                on_line(time.perf_counter())
             if piece.get("stop"):
-                figures.evaluated.append(piece["timings"]["prompt_n"])
-    return shown or time.perf_counter()
+                return piece
+    raise RuntimeError("the answer has no end")
 
 
 async def _through_ingle(script: list[Keystroke]) -> Figures:
@@ -164,31 +165,41 @@ async def _through_ingle(script: list[Keystroke]) -> Figures:
         instance.call("GET", "/v1/models")
         transport = httpx2.AsyncHTTPTransport(uds=str(instance.socket_file))
         async with httpx2.AsyncClient(transport=transport, base_url="http://ingle", timeout=600) as client:
-            await _ask(client, _ingle_body(script[0]), Figures())  # the file is opened
+            await _ask(client, _ingle_body(script[0]), lambda _: None)  # the file is opened
             before = await _counted(client)
-            await _type(script, lambda key: _ask(client, _ingle_body(key), figures), figures)
+            await _type(client, script, figures)
             after = await _counted(client)
     finally:
         instance.close()
-    figures.all_evaluated = after["completion"] - before["completion"]
     figures.in_background = after["warm-up"] - before["warm-up"]
     return figures
 
 
-async def _type(script: list[Keystroke], ask: Ask, figures: Figures) -> None:
+async def _type(client: httpx2.AsyncClient, script: list[Keystroke], figures: Figures) -> None:
     """As ingle-lsp: wait for a moment, ask, and let go of what was asked before."""
     task: asyncio.Task[None] | None = None
+    counted = (await _counted(client))["completion"]
 
     async def complete(key: Keystroke, pressed: float) -> None:
         await asyncio.sleep(Settings().debounce_ms / 1000)
-        shown = await ask(key)
-        figures.shown_s.append(shown - pressed)
+        asked = time.perf_counter()
+
+        def on_line(shown: float) -> None:
+            figures.request_s.append(shown - asked)
+            figures.shown_s.append(shown - pressed)
+
+        await _ask(client, _ingle_body(key), on_line)
 
     for key in script[1:]:
         await asyncio.sleep(key.wait)
         if task:
             task.cancel()
             await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+        so_far = (await _counted(client))["completion"]
+        figures.evaluated.append(so_far - counted)
+        counted = so_far
         task = asyncio.create_task(complete(key, time.perf_counter()))
     if task:
         await task
@@ -213,12 +224,12 @@ async def _through_llama_server(program: str, script: list[Keystroke]) -> Figure
     figures = Figures(keystrokes=len(script))
     with llama_server(program, "-np", "1", "--cache-reuse", "256") as port:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
-            await _ask(client, _vim_body(script[0]), Figures())
-            await _type_in_vim(script, lambda key: _ask(client, _vim_body(key), figures), figures)
+            await _ask(client, _vim_body(script[0]), lambda _: None)
+            await _type_in_vim(client, script, figures)
     return figures
 
 
-async def _type_in_vim(script: list[Keystroke], ask: Ask, figures: Figures) -> None:
+async def _type_in_vim(client: httpx2.AsyncClient, script: list[Keystroke], figures: Figures) -> None:
     """As llama.vim: one request at a time, never cancelled; while it runs, look again every 100 ms."""
     current, pressed, typing = script[0], time.perf_counter(), True
 
@@ -229,10 +240,17 @@ async def _type_in_vim(script: list[Keystroke], ask: Ask, figures: Figures) -> N
                 await asyncio.sleep(0.005)
                 continue
             asked, when = current, pressed
-            shown = await ask(asked)
-            if asked is current:
-                figures.shown_s.append(shown - when)
-            else:
+
+            begin = time.perf_counter()
+
+            def on_line(shown: float, asked: Keystroke = asked, when: float = when, begin: float = begin) -> None:
+                figures.request_s.append(shown - begin)
+                if asked is current:
+                    figures.shown_s.append(shown - when)
+
+            answer = await _ask(client, _vim_body(asked), on_line)
+            figures.evaluated.append(answer["timings"]["prompt_n"])
+            if asked is not current:
                 await asyncio.sleep(0.1 * random.random())  # until the timer looks again
 
     server = asyncio.create_task(serve())

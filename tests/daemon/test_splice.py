@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines import SLOTS, Bench
+from ingle_daemon.engine.frames import OWN
 from ingle_daemon.engine.refresh import PAUSE_S
 from ingle_daemon.engine.runner import Runner, RunnerOptions
 from ingle_daemon.engine.splice import MAX_DRIFT, Block, find_block
@@ -141,29 +142,51 @@ def test_the_suffix_is_evaluated_exactly_once_typing_pauses(runner: Runner, type
     exact = Bench(runner).answer(0, tokens)
     bench = Bench(runner)
     bench.answer(0, *typed[0])
-    bench.answer(1, tokens, joint)
-    assert bench.timings[1].splice_n
+    bench.now = 5.0
+    bench.answer(5, tokens, joint)
+    assert bench.timings[5].splice_n
     assert bench.engine.rest() == pytest.approx(PAUSE_S)
     assert not bench.engine.busy
     bench.now += PAUSE_S
     assert bench.engine.rest() == 0
     bench.finish()
+    assert bench.timings[OWN].prompt_n > 139
     assert bench.engine.rest() is None
-    assert bench.answer(2, tokens, joint) == exact
-    assert (bench.timings[2].prompt_n, bench.timings[2].splice_n) == (1, 0)
+    assert bench.answer(6, tokens, joint) == exact
+    assert (bench.timings[6].prompt_n, bench.timings[6].splice_n) == (1, 0)
 
 
 @pytest.mark.model
-def test_typing_on_ends_a_refresh_and_keeps_the_old_suffix(runner: Runner, typed: list[tuple[list[int], int]]) -> None:
+def test_typing_on_does_not_throw_a_refresh_away(runner: Runner, typed: list[tuple[list[int], int]]) -> None:
     bench = Bench(runner)
     bench.answer(0, *typed[0])
     bench.answer(1, *typed[1])
-    bench.now += PAUSE_S
+    bench.now += PAUSE_S + 1
     bench.engine.rest()
     bench.engine.step()
     assert bench.engine.busy, "the refresh takes more than one step"
-    bench.answer(2, *typed[2])
-    assert bench.timings[2].prompt_n == 4
+    bench.submit(2, *typed[2][:1], "completion", typed[2][1])
+    while 2 not in bench.timings:
+        bench.engine.step()
+    assert bench.timings[2].prompt_n == 4, "on the old suffix"
+    bench.finish()
+    assert bench.timings[OWN].prompt_n > 139
+    bench.answer(3, *typed[3])
+    assert bench.timings[3].prompt_n == 4, "on the newer one"
+
+
+@pytest.mark.model
+def test_a_completion_elsewhere_ends_a_refresh(
+    runner: Runner, typed: list[tuple[list[int], int]], code: list[int]
+) -> None:
+    bench = Bench(runner)
+    bench.answer(0, *typed[0])
+    bench.answer(1, *typed[1])
+    bench.now += PAUSE_S + 1
+    bench.engine.rest()
+    bench.answer(2, code[900:1000])
+    assert OWN in bench.timings
+    assert bench.timings[OWN].prompt_n < 139
 
 
 @pytest.mark.model

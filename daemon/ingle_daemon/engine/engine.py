@@ -18,7 +18,9 @@ from ingle_daemon.engine.refresh import Refresh, Stale
 from ingle_daemon.engine.runner import BatchItem, Runner, Sampler
 from ingle_daemon.engine.scheduler import RANK, Capacity, Slice, plan
 from ingle_daemon.engine.sequence import Clocks, Reused, Sequence
+from ingle_daemon.engine.splice import MAX_DRIFT
 from ingle_daemon.engine.text import TextStream
+from ingle_daemon.engine.tokens import common_prefix
 from ingle_daemon.protocol import (
     Delta,
     Done,
@@ -79,7 +81,7 @@ class Engine:
     def submit(self, request_id: int, request: GenerateRequest, prepared: Prepared, arrived: float) -> None:
         """Queue a request, whose id is not negative."""
         if request.priority == "completion":
-            self._type_on()
+            self._type_on(prepared)
         sequence = self._queue(request_id, request, prepared, arrived)
         self._emit(request_id, Started(sequence.prompt_tokens, self._runner.n_ctx))
 
@@ -233,14 +235,21 @@ class Engine:
 
     def _begin_refresh(self, stale: Stale) -> None:
         """Evaluate a prompt again, without lent cells, for whoever comes next."""
+        block = self._cache.block(stale.tokens, stale.joint)
+        if block and not block.drift:
+            return  # done meanwhile
         request = GenerateRequest(TokenPrompt(()), "warm-up", sampling=Sampling(temperature=0))
         prepared = Prepared(stale.tokens, (), max_new=0, joint=stale.joint)
         self._queue(OWN, request, prepared, self._clock()).splice = False
 
-    def _type_on(self) -> None:
-        """Somebody types: the prompt to refresh is no more the one that counts."""
+    def _type_on(self, prepared: Prepared) -> None:
+        """Somebody types. What is evaluated anew goes on, unless that is for another place."""
         self._refresh.forget()
-        self.cancel(OWN)
+        for run in (*self._waiting, *self._running.values()):
+            old = run.sequence
+            if old.id == OWN and common_prefix(old.tokens, prepared.tokens) < old.joint - MAX_DRIFT:
+                self.cancel(OWN)
+                return
 
     # --- decoding ---
 
@@ -337,7 +346,7 @@ class Engine:
         self._cache.release(sequence.slot)
         run.sampler.close()
         if sequence.drift:
-            self._refresh.after(self._clock(), Stale(sequence.prompt, sequence.joint))
+            self._refresh.after(sequence.clocks.arrived, Stale(sequence.prompt, sequence.joint, sequence.drift))
 
     def _timings(self, sequence: Sequence) -> Timings:
         """What it cost so far; what has not begun took no time."""

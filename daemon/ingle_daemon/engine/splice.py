@@ -20,10 +20,10 @@ from ingle_daemon.engine.tokens import common_prefix
 
 __all__ = ["MAX_DRIFT", "Block", "find_block"]
 
-MAX_DRIFT = 32
+MAX_DRIFT = 64
 """Tokens by which the prefix may have changed since the suffix was evaluated."""
-_SMALLEST = 2 * MAX_DRIFT
-"""Shorter blocks are evaluated as fast. Being longer than any drift also keeps the positions after it ascending."""
+_SMALLEST = 64
+"""Shorter blocks are evaluated as fast."""
 _HEAD = 2
 """Tokens of the suffix, its marker among them, that are evaluated anew all the same: what follows reads from these
 what stands before the hole. Lending them too makes the next token's distribution differ three to five times as much."""
@@ -63,7 +63,8 @@ def _block(slot: int, tokens: list[int], prompt: list[int], joint: int) -> Block
     start, at, length = _whole(tokens, suffix, shared) or _later_part(tokens, suffix, shared)
     drift = (start - shared) + (joint + at - shared)
     anew = max(_HEAD - at, 0)
-    if length - anew < _SMALLEST or drift > MAX_DRIFT:
+    # A block longer than the drift also keeps the positions after it ascending.
+    if length - anew < max(_SMALLEST, 2 * drift) or drift > MAX_DRIFT:
         return None
     return Block(slot, start + anew, joint + at + anew, length - anew, drift)
 
