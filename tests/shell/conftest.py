@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -25,6 +26,11 @@ def daemon(instance: Instance) -> Iterator[FakeDaemon]:
         yield daemon
 
 
+def _hear_interrupts() -> None:
+    """As a terminal's programs do; a test run that was started in the background ignores SIGINT and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def spawn(instance: Instance) -> Iterator[Spawn]:
     started: list[pexpect.spawn[str]] = []
@@ -38,6 +44,7 @@ def spawn(instance: Instance) -> Iterator[Spawn]:
             encoding="utf-8",
             timeout=30,
             dimensions=(24, columns),
+            preexec_fn=_hear_interrupts,
         )
         started.append(child)
         return child

@@ -1,0 +1,79 @@
+"""What one keystroke costs in files of 100 to 100,000 lines, through the real ingle-lsp and the real daemon.
+
+In the middle of each file somebody types a line; every character is a change and a request. With the scripted backend
+the time is our own alone; with the model (one token, the same lines around the cursor) it is what a user waits.
+
+    PYTHONPATH=tests python tests/bench/scale.py [--json] [--rounds KEYSTROKES]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+
+import support
+from bench import report
+from bench.bare import source_text
+from lsp import editor
+
+LINES = (100, 1_000, 10_000, 100_000)
+TYPED = "value = self._get_option_tuples(option_string, explicit_argument) or []  # "
+
+
+def main() -> None:
+    options = report.options("One keystroke in files of many sizes.", rounds=40)
+    rows: list[report.Row] = []
+    for name, variables in (
+        ("ours alone", {"INGLE_BACKEND": "scripted"}),
+        ("with the model", {"INGLE_MODEL": str(support.fim_model())}),
+    ):
+        instance = support.new_instance(**variables)
+        try:
+            rows += asyncio.run(_measure(name, instance, options.rounds))
+        finally:
+            instance.close()
+    report.show("milliseconds from a keystroke to its answer", rows, as_json=options.as_json)
+
+
+async def _measure(name: str, instance: support.Instance, keystrokes: int) -> list[report.Row]:
+    rows: list[report.Row] = []
+    smallest = 0.0
+    async with editor.started(instance.env, options={"maxTokens": 1}) as typed:
+        for lines in LINES:
+            times = await _type(typed, _file(lines), lines // 2, keystrokes)
+            smallest = smallest or statistics.median(times)
+            rows.append(
+                {
+                    "": name,
+                    "lines": lines,
+                    "p50": round(statistics.median(times), 1),
+                    "p95": round(report.percentile(times, 95), 1),
+                    "p50 against 100 lines": round(statistics.median(times) / smallest, 2),
+                }
+            )
+    return rows
+
+
+async def _type(typed: editor.Editor, text: str, line: int, keystrokes: int) -> list[float]:
+    """Milliseconds of each of `keystrokes` characters at the start of `line`, once the file is known."""
+    typed.open(text)
+    await typed.complete(line, 0)
+    times = []
+    for column in range(keystrokes):
+        begin = time.perf_counter()
+        typed.type(line, column, TYPED[column % len(TYPED)])
+        await typed.complete(line, column + 1)
+        times.append((time.perf_counter() - begin) * 1000)
+    return times
+
+
+def _file(lines: int) -> str:
+    """Real code, repeated; the same lines around the middle whatever the size, as far as there are so many."""
+    source = source_text().splitlines(keepends=True)
+    middle = lines // 2
+    return "".join(source[(at - middle) % len(source)] for at in range(lines))
+
+
+if __name__ == "__main__":
+    main()
