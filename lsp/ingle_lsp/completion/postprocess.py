@@ -12,12 +12,14 @@ from ingle_lsp.completion.context import Hole
 
 __all__ = ["clean", "cut_at_blank_line", "cut_at_following_line", "strip_overlap"]
 
+_IN_SIGHT = 8_192
+"""Characters after the cursor that an answer is compared with; what a model was shown is not more."""
 _BLANK_LINE = re.compile(r"(?<=\S)[^\S\n]*\n[^\S\n]*\n")
 
 
 def clean(answer: str, hole: Hole) -> str:
     """The part of `answer` to show at `hole`; "" when nothing of it is worth showing."""
-    text, after = _unix(answer), _unix(hole.after)
+    text, after = _unix(answer), _unix(hole.after[:_IN_SIGHT])
     if hole.line_after.strip():
         text = text.split("\n", 1)[0]  # more lines would tear the cursor's line apart
     text = cut_at_following_line(text, hole.line_before, after)
