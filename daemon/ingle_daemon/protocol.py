@@ -14,7 +14,9 @@ __all__ = [
     "AskRequest",
     "ChatMessage",
     "ChatPrompt",
+    "CompletionRequest",
     "ContextPiece",
+    "ContextSource",
     "Count",
     "Delta",
     "Done",
@@ -25,6 +27,8 @@ __all__ = [
     "InfillPrompt",
     "Limits",
     "ModelInfo",
+    "Outcome",
+    "OutcomeKind",
     "Priority",
     "Prompt",
     "Pulled",
@@ -78,11 +82,16 @@ class TokenPrompt(_Value, frozen=True, tag="tokens"):
     tokens: tuple[int, ...]
 
 
+ContextSource = Literal["", "open", "edited", "visited", "diagnostics", "definition", "import", "similar"]
+"""How a piece of context was found; "" where a client does not say."""
+
+
 class ContextPiece(_Value, frozen=True):
     """A piece of another file (llama-server's `input_extra`)."""
 
     text: str
     filename: str = ""
+    source: ContextSource = ""
 
 
 class InfillPrompt(_Value, frozen=True, tag="infill"):
@@ -249,6 +258,56 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
 
 
 Event = Routed | Started | Delta | Done | Failed
+
+
+# --- completions ---------------------------------------------------------------------------------------------------
+
+
+class CompletionRequest(_Value, frozen=True, forbid_unknown_fields=True):
+    """`POST /ingle/complete`: a hole in a file. Answered by one JSON event a line: Started, Delta …, Done or Failed.
+
+    Decoding is greedy and every Delta carries log-probabilities. `id` is the client's own and names the completion in
+    an `Outcome`. `root` is the workspace's folder, `filename` the path below it. `context` is what the editor knows,
+    the most stable first; the daemon adds what its index of `root` has. With `ahead` nobody waits for the answer yet:
+    it gives way to everything else.
+    """
+
+    id: str
+    prefix: str
+    suffix: str = ""
+    filename: str = ""
+    repo: str = ""
+    root: str = ""
+    language: str = ""
+    context: tuple[ContextPiece, ...] = ()
+    max_tokens: Count | None = None
+    time_ms: Count | None = None
+    min_indent: Count = 0
+    ahead: bool = False
+
+
+OutcomeKind = Literal["skipped", "hidden", "failed", "shown", "accepted", "partly", "rejected", "kept", "changed"]
+"""skipped: a gate kept it from being asked for. hidden: nothing of the answer was worth showing. kept and changed: what
+became of an accepted one after 30 seconds."""
+
+
+class Outcome(_Value, frozen=True, forbid_unknown_fields=True):
+    """What became of a completion, as the editor's server tells it (`POST /ingle/outcomes`, a list of them).
+
+    `by` names the gate or the filter. `characters` were shown, accepted or kept, as `kind` says. `score` is the
+    geometric mean of the shown tokens' probabilities. `phases` are milliseconds: debounce, wait, filters. The text
+    itself is `text`: kept in memory for `ingle why`, and on disk only where the user asked for that.
+    """
+
+    id: str
+    kind: OutcomeKind
+    by: str = ""
+    language: str = ""
+    characters: Count = 0
+    lines: Count = 0
+    score: float | None = None
+    phases: dict[str, float] = {}
+    text: str = ""
 
 
 # --- models --------------------------------------------------------------------------------------------------------
