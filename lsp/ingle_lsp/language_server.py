@@ -58,7 +58,7 @@ class IngleLanguageServer(LanguageServer):
 
 def create() -> IngleLanguageServer:
     """A server with everything registered, not yet running."""
-    quirks.split_lines_as_lsp()
+    quirks.edit_as_lsp()
     server = IngleLanguageServer()
 
     @server.feature(lsp.INITIALIZE)

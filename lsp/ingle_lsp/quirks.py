@@ -1,6 +1,6 @@
 """What pygls and lsprotocol get wrong, or slow, put right in one place.
 
-This module knows those two packages and nothing of ingle.
+This module knows those two packages, and of ingle only how positions are counted.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ingle_lsp.completion.context import Encoding, edited
+
 if TYPE_CHECKING:
     from cattrs import Converter
+    from lsprotocol.types import TextDocumentContentChangePartial
     from pygls.workspace import TextDocument
 
-__all__ = ["lean_attrs", "split_lines_as_lsp", "tolerant_converter"]
+__all__ = ["edit_as_lsp", "lean_attrs", "tolerant_converter"]
 
 
 @contextlib.contextmanager
@@ -48,11 +51,24 @@ def tolerant_converter() -> Converter:
     return converter
 
 
-def split_lines_as_lsp() -> None:
-    """Lines end where LSP says; pygls also splits at form feeds and the like, and edits go astray."""
+def edit_as_lsp() -> None:
+    """Lines end where LSP says; pygls also splits at form feeds and the like, and edits go astray.
+
+    An edit is cut into the text where it stands. pygls takes the whole document apart and writes it line by line: 24 ms
+    a keystroke in a file of 100,000 lines.
+    """
+    from lsprotocol.types import PositionEncodingKind
     from pygls.workspace import TextDocument
 
     def lines(document: TextDocument) -> tuple[str, ...]:
         return tuple(io.StringIO(document.source, newline=""))
 
+    def apply(document: TextDocument, change: TextDocumentContentChangePartial) -> None:
+        start, end = change.range.start, change.range.end
+        encoding: Encoding = PositionEncodingKind(document.position_codec.encoding).value
+        document._source = edited(  # noqa: SLF001 - pygls has no other place for it
+            document.source, (start.line, start.character), (end.line, end.character), change.text, encoding
+        )
+
     TextDocument.lines = property(lines)  # type: ignore[assignment, method-assign]
+    TextDocument._apply_incremental_change = apply  # type: ignore[assignment, method-assign]  # noqa: SLF001

@@ -14,13 +14,17 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Literal
 
-__all__ = ["Encoding", "Hole", "hole_at", "name_in", "units"]
+__all__ = ["Encoding", "Hole", "edited", "hole_at", "name_in", "units"]
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
+Place = tuple[int, int]
+"""A line and a column, as the editor counts them."""
 
 _PREFIX_LINES, _PREFIX_CHARACTERS = 256, 32_768
 _SUFFIX_LINES, _SUFFIX_CHARACTERS = 64, 8_192  # the characters bound a file that has no lines to speak of
 _BLOCK_LINES, _BLOCK_CHARACTERS = 64, 8_192
+_STRIDE = 65_536
+"""Characters whose line ends are counted at once."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -74,11 +78,17 @@ class Hole:
 
 def hole_at(source: str, line: int, character: int, encoding: Encoding) -> Hole:
     """The hole at an editor's position; past the end of its line, or of the text, it is at that end."""
-    start = _line_start(source, line)
-    rest = _LINE_END.search(source, start)
-    content = source[start : rest.start() if rest else len(source)]
-    cursor = start + _index(content, character, encoding)
+    cursor = _offset(source, _line_start(source, line), character, encoding)
     return Hole(source[:cursor], source[cursor:])
+
+
+def edited(source: str, start: Place, end: Place, text: str, encoding: Encoding) -> str:
+    """`source` with `text` in the place of what is from `start` to `end`."""
+    first = _line_start(source, start[0])
+    last = _line_start(source, end[0] - start[0], first)
+    return (
+        source[: _offset(source, first, start[1], encoding)] + text + source[_offset(source, last, end[1], encoding) :]
+    )
 
 
 def units(text: str, encoding: Encoding) -> int:
@@ -111,13 +121,27 @@ def _index(line: str, character: int, encoding: Encoding) -> int:
     return len(head)
 
 
-def _line_start(source: str, line: int) -> int:
-    """Where a line begins; the last one where there are fewer."""
-    if "\r" not in source:
-        return len(source) - len(source.split("\n", line)[-1])  # ten times as fast in a long file
-    start = 0
-    for end in islice(_LINE_END.finditer(source), line):
-        start = end.end()
+def _offset(source: str, line_start: int, character: int, encoding: Encoding) -> int:
+    """The index in `source` of a column of the line that begins at `line_start`; at most that line's end."""
+    rest = _LINE_END.search(source, line_start)
+    content = source[line_start : rest.start() if rest else len(source)]
+    return line_start + _index(content, character, encoding)
+
+
+def _line_start(source: str, line: int, start: int = 0) -> int:
+    """Where the line begins that is `line` lines below the one at `start`; the last one where there are fewer."""
+    if "\r" in source:
+        for end in islice(_LINE_END.finditer(source, start), line):
+            start = end.end()
+        return start
+    while line and (found := source.count("\n", start, start + _STRIDE)) < line and start + _STRIDE < len(source):
+        line -= found
+        start += _STRIDE
+    for _ in range(line):
+        at = source.find("\n", start)
+        if at < 0:
+            return source.rfind("\n") + 1
+        start = at + 1
     return start
 
 
@@ -128,7 +152,8 @@ def _lines(text: str) -> list[str]:
 
 
 def _line_ends(text: str) -> int:
-    return text.count("\n") + text.count("\r") - text.count("\r\n")
+    ends = text.count("\n")
+    return ends + text.count("\r") - text.count("\r\n") if "\r" in text else ends
 
 
 def _next_block(at: int, block: int) -> int:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingle_lsp.completion.context import Encoding, Hole, hole_at, name_in, units
+from ingle_lsp.completion.context import Encoding, Hole, edited, hole_at, name_in, units
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
 
@@ -96,3 +96,28 @@ def test_the_indent_is_that_of_the_cursors_line() -> None:
 )
 def test_a_file_is_named_inside_the_innermost_folder(path: str, expected: tuple[str, str]) -> None:
     assert name_in(["/code", "/code/app"], path) == expected
+
+
+_TEXTS = st.text(st.sampled_from("ab \n\r\fé世😋"))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@given(source=_TEXTS, text=_TEXTS, cut=st.tuples(st.integers(0, 40), st.integers(0, 40)))
+def test_an_edit_replaces_what_is_between_two_places(
+    encoding: Encoding, source: str, text: str, cut: tuple[int, int]
+) -> None:
+    start, end = (_place(source, at, encoding) for at in sorted(cut))
+    first, last = (len(hole_at(source, *place, encoding).before) for place in (start, end))
+    assert edited(source, start, end, text, encoding) == source[:first] + text + source[last:]
+
+
+@pytest.mark.parametrize("line", [0, 1, 24_999, 25_000, 49_998, 49_999, 50_000, 60_000])
+def test_lines_of_a_long_file_are_found(line: int) -> None:
+    source = "".join(f"{n:05}\n" for n in range(50_000))
+    assert len(hole_at(source, line, 3, "utf-8").before) == min(line * 6 + 3, len(source))
+
+
+def _place(source: str, at: int, encoding: Encoding) -> tuple[int, int]:
+    before = Hole(source[:at], "")
+    lines = before.before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    return lines, units(before.line_before, encoding)
