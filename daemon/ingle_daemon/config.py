@@ -53,6 +53,8 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     """Requests that wait or run at once; one more is refused."""
     max_seconds: Seconds = 600.0
     """A request that runs longer is ended."""
+    unload_after: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    """Minutes without a request after which the model leaves memory, until the next one; 0 is never."""
 
 
 class ServerSettings(_Section, frozen=True, kw_only=True):

@@ -139,7 +139,13 @@ class Daemon:
         kind = os.environ.get("INGLE_BACKEND", "local")
         if kind == "local":
             engine = self._settings.engine
-            return LocalBackend(self._choose, self.metrics, queue=engine.queue, max_seconds=engine.max_seconds)
+            return LocalBackend(
+                self._choose,
+                self.metrics,
+                queue=engine.queue,
+                max_seconds=engine.max_seconds,
+                unload_after=engine.unload_after * 60 or None,
+            )
         if kind == "scripted":
             return ScriptedBackend.from_environment(self.metrics)
         raise UsageError(f"INGLE_BACKEND is {kind!r}", hint="It is `local` (the default) or `scripted`.")

@@ -14,6 +14,7 @@ from pathlib import Path
 __all__ = ["set_up"]
 
 _FIELDS = (
+    "seconds",
     "code",
     "deaths",
     "error",

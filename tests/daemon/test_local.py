@@ -26,6 +26,7 @@ class StandIn:
     pid = 1
 
     def __init__(self, say: Callable[[frames.FromWorker], None], die: Callable[[int], None]) -> None:
+        self.stopped = asyncio.Event()
         self.say = say
         self.die = die
         self.submitted: asyncio.Queue[int] = asyncio.Queue()
@@ -38,7 +39,7 @@ class StandIn:
             self.cancelled.append(frame.id)
 
     async def stop(self) -> None:
-        """Nothing runs."""
+        self.stopped.set()
 
 
 Workers = asyncio.Queue[StandIn]
@@ -62,8 +63,12 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     return started
 
 
-def backend_with(metrics: Metrics | None = None, *, queue: int = 64, max_seconds: float = 600) -> LocalBackend:
-    return LocalBackend(lambda: LOAD, metrics or Metrics(), queue=queue, max_seconds=max_seconds)
+def backend_with(
+    metrics: Metrics | None = None, *, queue: int = 64, max_seconds: float = 600, unload_after: float | None = None
+) -> LocalBackend:
+    return LocalBackend(
+        lambda: LOAD, metrics or Metrics(), queue=queue, max_seconds=max_seconds, unload_after=unload_after
+    )
 
 
 async def loaded(backend: LocalBackend, workers: Workers) -> StandIn:
@@ -171,3 +176,32 @@ async def test_a_request_that_waits_for_the_model_ends_when_the_engine_is_stoppe
     await backend.stop()
     with pytest.raises(EngineLost, match="was stopped"):
         await waiting
+
+
+async def test_a_model_that_nobody_uses_leaves_memory_until_it_is_asked(workers: Workers) -> None:
+    backend = backend_with(unload_after=0.01)
+    worker = await loaded(backend, workers)
+    await asyncio.wait_for(worker.stopped.wait(), 5)
+    assert backend.status()["state"] == "idle"
+    events = backend.generate(REQUEST)
+    step = asyncio.ensure_future(anext(events))
+    following = await workers.get()
+    following.say(frames.Loaded(INFO))
+    number = await following.submitted.get()
+    assert backend.status()["state"] == "ready"
+    following.say(frames.Evented(number, Started(5, 64)))
+    await step
+    await events.aclose()
+    await backend.stop()
+
+
+async def test_a_model_that_answers_stays(workers: Workers) -> None:
+    backend = backend_with(unload_after=0.01)
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    await accepted(events, worker)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(worker.stopped.wait(), 0.1)
+    await events.aclose()
+    await asyncio.wait_for(worker.stopped.wait(), 5)
+    await backend.stop()

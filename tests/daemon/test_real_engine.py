@@ -228,3 +228,14 @@ def test_a_restart_with_the_same_file_open_does_not_read_it_again(real: support.
     assert warm["content"] == cold["content"]
     snapshots = Path(real.xdg["XDG_STATE_HOME"]) / "ingle/snapshots"
     assert all(path.stat().st_mode & 0o077 == 0 for path in snapshots.rglob("*"))
+
+
+def test_a_model_unloaded_for_want_of_use_comes_back_knowing_its_prompts(real: support.Instance) -> None:
+    real.configure("[engine]\nunload_after = 0.01")
+    code = Path(support.__file__).read_text()[:1500]
+    body = {"input_prefix": code, "input_suffix": "", "prompt": "", "n_predict": 2, "temperature": 0}
+    cold = real.call("POST", "/infill", body)
+    worker = worker_of(real)
+    wait_until(lambda: status_of(real)["state"] == "idle")
+    worker.wait(20)
+    assert real.call("POST", "/infill", body)["timings"]["prompt_n"] == 1 < cold["timings"]["prompt_n"]

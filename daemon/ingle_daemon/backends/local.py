@@ -46,13 +46,25 @@ class LocalBackend(Backend):
 
     `choose` says what to load, each time a worker is about to start; it raises NoModel when nothing is installed.
     At most `queue` requests wait or run at once, none for longer than `max_seconds` after it was sent to the worker.
+    After `unload_after` seconds without one the worker is ended, its KV cache saved; the next request starts another.
     """
 
-    def __init__(self, choose: Callable[[], frames.Load], metrics: Metrics, *, queue: int, max_seconds: float) -> None:
+    def __init__(
+        self,
+        choose: Callable[[], frames.Load],
+        metrics: Metrics,
+        *,
+        queue: int,
+        max_seconds: float,
+        unload_after: float | None = None,
+    ) -> None:
         self._choose = choose
         self._metrics = metrics
         self._queue = queue
         self._max_seconds = max_seconds
+        self._unload_after = unload_after
+        self._unload_timer: asyncio.TimerHandle | None = None
+        self._unloading: asyncio.Task[None] | None = None
         self._early = 0  # requests that wait for the model to load
         self._ids = itertools.count(1)
         self._worker: WorkerProcess | None = None
@@ -72,6 +84,11 @@ class LocalBackend(Backend):
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._unload_timer is not None:
+            self._unload_timer.cancel()
+        if self._unloading is not None:
+            await self._unloading
+            self._unloading = None
         worker, self._worker = self._worker, None
         ready, self._ready = self._ready, None
         stopped = EngineLost("the engine was stopped", hint="Ask again: it is started anew.")
@@ -96,7 +113,7 @@ class LocalBackend(Backend):
     def status(self) -> dict[str, object]:
         state: dict[str, object] = {"running": self._open, "restarts": self._restarts}
         if self._ready is None:
-            return {"state": "none", **state}
+            return {"state": "idle" if self._unloading else "none", **state}
         if not self._ready.done():
             return {"state": "restarting" if self._deaths else "loading", **state}
         if error := self._ready.exception():
@@ -109,11 +126,8 @@ class LocalBackend(Backend):
 
     async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         self._refuse_when_full()
-        self._early += 1
-        try:
+        with self._awaited():
             await self.info()
-        finally:
-            self._early -= 1
         with self._submitted(request) as entry:
             while True:
                 event = await entry.events.get()
@@ -152,6 +166,15 @@ class LocalBackend(Backend):
             )
 
     @contextlib.contextmanager
+    def _awaited(self) -> Iterator[None]:
+        """Somebody waits for the model to load."""
+        self._early += 1
+        try:
+            yield
+        finally:
+            self._early -= 1
+
+    @contextlib.contextmanager
     def _submitted(self, request: GenerateRequest) -> Iterator[_Request]:
         """A request on the worker, until the end of the block or of the time it may take."""
         number = next(self._ids)
@@ -164,6 +187,7 @@ class LocalBackend(Backend):
             deadline.cancel()
             if self._requests.pop(number, None) is not None:
                 self._cancel(number, request.priority)
+            self._count_down()
 
     def _cancel(self, number: int, priority: Priority) -> None:
         self._cancelled[number] = priority
@@ -185,7 +209,8 @@ class LocalBackend(Backend):
     # --- talking to the worker ---
 
     async def _call(self, frame: Callable[[int], frames.ToWorker], kind: type[_T]) -> _T:
-        await self.info()
+        with self._awaited():
+            await self.info()
         number = next(self._ids)
         future = self._calls[number] = asyncio.get_running_loop().create_future()
         self._send(frame(number))
@@ -240,8 +265,11 @@ class LocalBackend(Backend):
 
     async def _ensure_worker(self) -> None:
         """Start a worker unless there is one, or there was and it failed for good."""
+        if self._unloading is not None:
+            await asyncio.shield(self._unloading)  # the next worker reads what this one saves
         if self._ready is not None:
             return
+        self._unloading = None
         load = self._choose()
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(_retrieve)
@@ -252,8 +280,24 @@ class LocalBackend(Backend):
         assert self._ready is not None
         _log.info("model ready", extra={"model": info.name, "load_ms": round(info.load_ms)})
         self._ready.set_result(info)
+        self._count_down()
         for entry in self._requests.values():
             self._send(entry.submit)
+
+    def _count_down(self) -> None:
+        """Somebody used the model just now: it stays for `unload_after` seconds more."""
+        if self._unload_timer is not None:
+            self._unload_timer.cancel()
+        if self._unload_after is not None:
+            self._unload_timer = asyncio.get_running_loop().call_later(self._unload_after, self._unload)
+
+    def _unload(self) -> None:
+        if self._open or self._calls or self._worker is None:
+            self._count_down()
+            return
+        _log.info("the model is unloaded: nobody used it", extra={"seconds": self._unload_after})
+        worker, self._worker, self._ready = self._worker, None, None
+        self._unloading = asyncio.create_task(worker.stop())
 
     def _on_load_failed(self, error: IngleError) -> None:
         assert self._ready is not None
