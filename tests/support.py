@@ -179,6 +179,13 @@ def fim_model() -> Path:
     return target
 
 
+def fim_instance() -> Instance:
+    """An instance that loads `fim_model`, prefix first against the self-test's advice, prompts of up to 2,048 tokens."""
+    instance = new_instance(INGLE_MODEL=str(fim_model()))
+    instance.configure('[engine]\nfim = "psm"\nfim_tokens = 2048\n')
+    return instance
+
+
 def _write_fim_copy(source: Path, target: Path) -> None:
     from gguf import GGUFReader, GGUFValueType, GGUFWriter  # takes longer than most tests, and few need it
 

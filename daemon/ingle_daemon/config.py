@@ -49,6 +49,10 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     """Tokens evaluated in one step at most; a smaller one cancels sooner."""
     splice: Literal["auto", "off"] = "auto"
     """Reuse the cells of what follows the cursor while somebody types before it, where the model's memory allows it."""
+    fim: Literal["auto", "psm", "spm", "spm-joint", "off"] = "auto"
+    """How the model fills in the middle; "auto" goes by its GGUF and tries it when it is loaded."""
+    fim_tokens: Annotated[int, msgspec.Meta(ge=0, le=32768)] = 0
+    """The longest prompt of a completion; 0 chooses by this machine's speed."""
     queue: Positive = 64
     """Requests that wait or run at once; one more is refused."""
     max_seconds: Seconds = 600.0

@@ -164,6 +164,8 @@ class Daemon:
             gpu_layers=engine.gpu_layers,
             kv_type=engine.kv_type,
             splice=engine.splice == "auto",
+            fim=engine.fim,
+            fim_tokens=engine.fim_tokens,
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
         )

@@ -314,7 +314,10 @@ class Outcome(_Value, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelInfo(_Value, frozen=True):
-    """A loaded model. `fim` says how it fills in the middle: "psm", "spm", or "" where it cannot."""
+    """A loaded model. `fim` says in which order it fills in the middle (see fim/templates.py), "" where it cannot.
+
+    `template` names its family, `note` is what its user should know about that.
+    """
 
     name: str
     path: str
@@ -327,6 +330,8 @@ class ModelInfo(_Value, frozen=True):
     fim: str = ""
     chat: bool = False
     load_ms: float = 0.0
+    template: str = ""
+    note: str = ""
 
 
 class Pulling(_Value, frozen=True, tag="pulling"):

@@ -91,6 +91,8 @@ def daemon_status(status: Mapping[str, Any]) -> str:
     ]
     if error := model.get("error"):
         lines.insert(2, f"          {error}")
+    if note := info.get("note"):
+        lines.insert(2, f"          {note}")
     if info.get("n_ctx"):
         lines.insert(2, f"context   {info['n_ctx']} tokens")
     if tcp := status.get("tcp"):

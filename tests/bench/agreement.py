@@ -25,7 +25,8 @@ from engines import SLOTS, Bench
 from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.runner import Runner, RunnerOptions
 from ingle_daemon.engine.worker import default_threads
-from ingle_daemon.fim.assemble import FimTokens, assemble
+from ingle_daemon.fim.assemble import assemble
+from ingle_daemon.fim.templates import Template
 from ingle_daemon.protocol import InfillPrompt
 
 PREFIX_CHARS, SUFFIX_CHARS = 900, 500
@@ -104,8 +105,9 @@ def _position(runner: Runner, rng: random.Random) -> Position:
 
 def _prompt(runner: Runner, prefix: str, suffix: str) -> tuple[list[int], int]:
     vocab = runner.vocab
-    fim = FimTokens(vocab.fim_pre, vocab.fim_suf, vocab.fim_mid, vocab.fim_rep, vocab.fim_sep, bos=-1)
-    assembled = assemble(InfillPrompt(prefix, suffix), vocab, fim, budget=1500)
+    ids = vocab.fim
+    template = Template("generic", "psm", ids.pre, ids.suf, ids.mid)
+    assembled = assemble(InfillPrompt(prefix, suffix), vocab, template, budget=1500)
     return assembled.tokens, assembled.joint
 
 

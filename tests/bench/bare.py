@@ -21,6 +21,7 @@ from ingle_daemon.engine.prepare import Preparer
 from ingle_daemon.engine.runner import Runner, RunnerOptions
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf
+from ingle_daemon.fim.templates import CONTINUATION
 from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, Limits, Prompt, Sampling, Started, TokenPrompt
 
 __all__ = ["BareEngine", "Event", "as_worker", "peer_environment", "source_text"]
@@ -66,7 +67,7 @@ class BareEngine:
             eos=vocab.spelling(vocab.eos),
             special=vocab.special_spellings(),
         )
-        self._preparer = Preparer(vocab, template, self._runner.n_ctx)
+        self._preparer = Preparer(vocab, template, CONTINUATION, self._runner.n_ctx, infill_budget=2048)
         capacity = Capacity(batch=options.batch, prefill=options.batch)
         self._kv = KvTable(1, self._runner.n_ctx)
         self._engine = Engine(self._runner, Cache(self._runner, self._kv, Shelf(0)), capacity, self._on_event)

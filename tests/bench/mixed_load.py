@@ -212,7 +212,7 @@ class _Ingle:
 
 @contextmanager
 def _ingle() -> Iterator[Peer]:
-    instance = support.new_instance(INGLE_MODEL=str(support.fim_model()))
+    instance = support.fim_instance()
     try:
         instance.call("GET", "/v1/models")
         yield _Ingle(instance)

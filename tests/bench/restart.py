@@ -52,7 +52,7 @@ def _row(name: str, measured: list[tuple[float, int]]) -> report.Row:
 
 def _round() -> tuple[tuple[float, int], tuple[float, int]]:
     """Milliseconds and prompt tokens evaluated: cold, and after a restart."""
-    instance = support.new_instance(INGLE_MODEL=str(support.fim_model()))
+    instance = support.fim_instance()
     try:
         cold = _complete(instance, "")
         stopped = instance.run("ingle", "stop")

@@ -24,11 +24,10 @@ TYPED = "value = self._get_option_tuples(option_string, explicit_argument) or []
 def main() -> None:
     options = report.options("One keystroke in files of many sizes.", rounds=40)
     rows: list[report.Row] = []
-    for name, variables in (
-        ("ours alone", {"INGLE_BACKEND": "scripted"}),
-        ("with the model", {"INGLE_MODEL": str(support.fim_model())}),
+    for name, instance in (
+        ("ours alone", support.new_instance(INGLE_BACKEND="scripted")),
+        ("with the model", support.fim_instance()),
     ):
-        instance = support.new_instance(**variables)
         try:
             rows += asyncio.run(_measure(name, instance, options.rounds))
         finally:
@@ -71,7 +70,7 @@ async def _type(typed: editor.Editor, text: str, line: int, keystrokes: int) -> 
 def _file(lines: int) -> str:
     """Real code, repeated; the same lines around the middle whatever the size, as far as there are so many.
 
-    A file of 100 lines makes a shorter prompt than a longer one, and costs the model less: sizes are to be compared from
+    A file of 100 lines makes a shorter prompt, and costs the model less: sizes are to be compared from
     1,000 lines up.
     """
     source = source_text().splitlines(keepends=True)

@@ -160,7 +160,7 @@ async def _ask(client: httpx2.AsyncClient, body: Body, on_line: Callable[[float]
 
 async def _through_ingle(script: list[Keystroke]) -> Figures:
     figures = Figures(keystrokes=len(script))
-    instance = support.new_instance(INGLE_MODEL=str(support.fim_model()))
+    instance = support.fim_instance()
     try:
         instance.call("GET", "/v1/models")
         transport = httpx2.AsyncHTTPTransport(uds=str(instance.socket_file))

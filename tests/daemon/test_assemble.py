@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingle_daemon.fim.assemble import FimTokens, assemble, suffix_stop
+from ingle_daemon.fim.assemble import assemble, suffix_stop
+from ingle_daemon.fim.templates import Template
 from ingle_daemon.protocol import ContextPiece, InfillPrompt
 
 quick = settings(deadline=None)
 
 PRE, SUF, MID, REP, SEP, BOS = range(0x110000, 0x110006)  # beyond every character
-FULL = FimTokens(PRE, SUF, MID, REP, SEP, BOS)
-BARE = FimTokens(PRE, SUF, MID, -1, -1, -1)
-NONE = FimTokens(-1, -1, -1, -1, -1, BOS)
+FULL = Template("full", "psm", PRE, SUF, MID, REP, SEP, BOS)
+BARE = Template("bare", "psm", PRE, SUF, MID)
+NONE = Template("none", bos=BOS)
+SPM = FULL.ordered("spm")
+JOINT = FULL.ordered("spm-joint")
+CODESTRAL = Template("codestral", "spm", PRE, SUF, header="+++++ ")
 NAMES = {PRE: "<PRE>", SUF: "<SUF>", MID: "<MID>", REP: "<REP>", SEP: "<SEP>", BOS: "<BOS>"}
 
 
@@ -32,7 +37,7 @@ def shown(tokens: list[int]) -> str:
     return "".join(NAMES.get(token) or chr(token) for token in tokens)
 
 
-def prompt_for(prompt: InfillPrompt, fim: FimTokens = FULL, budget: int = 1000) -> str:
+def prompt_for(prompt: InfillPrompt, fim: Template = FULL, budget: int = 1000) -> str:
     return shown(assemble(prompt, Characters(), fim, budget).tokens)
 
 
@@ -48,8 +53,8 @@ prompts = st.builds(
 
 
 @quick
-@given(prompts, st.sampled_from([FULL, BARE, NONE]), st.integers(8, 300))
-def test_the_budget_is_never_exceeded(prompt: InfillPrompt, fim: FimTokens, budget: int) -> None:
+@given(prompts, st.sampled_from([FULL, BARE, NONE, SPM, JOINT, CODESTRAL]), st.integers(8, 300))
+def test_the_budget_is_never_exceeded(prompt: InfillPrompt, fim: Template, budget: int) -> None:
     assert len(assemble(prompt, Characters(), fim, budget).tokens) <= budget
 
 
@@ -123,7 +128,7 @@ def test_code_that_spells_a_marker_stays_text() -> None:
 
 
 @pytest.mark.parametrize("fim", [FULL, NONE], ids=["psm", "plain"])
-def test_typing_moves_the_head_once_a_block(fim: FimTokens) -> None:
+def test_typing_moves_the_head_once_a_block(fim: Template) -> None:
     budget, typed = 208, 400
     file = "".join(chr(0x4E00 + n) for n in range(1000))  # every character its own
     heads = [
@@ -174,3 +179,30 @@ def test_without_markers_it_is_a_plain_continuation_that_stops_at_the_suffix() -
 )
 def test_the_stop_is_the_suffix_next_line_with_text(suffix: str, stops: tuple[str, ...]) -> None:
     assert suffix_stop(suffix) == stops
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (SPM, "<BOS><REP>ingle\n<SEP>a.py\nx = 1\n<SEP>b.py\n<SUF>):\n<PRE>def f(<MID>"),
+        (JOINT, "<BOS><REP>ingle\n<SEP>a.py\nx = 1\n<SEP>b.py\n<PRE><SUF>):\n<MID>def f("),
+        (CODESTRAL, "<SUF>):\n<PRE>+++++ a.py\nx = 1\n+++++ b.py\ndef f("),
+        (
+            replace(FULL, name_in_prefix=True, repo_end=""),
+            "<BOS><REP>ingle<SEP>a.py\nx = 1\n<SEP><PRE>b.py\ndef f(<SUF>):\n<MID>",
+        ),
+    ],
+    ids=["spm", "spm-joint", "codestral", "starcoder2"],
+)
+def test_each_order_has_its_layout(template: Template, expected: str) -> None:
+    prompt = InfillPrompt("def f(", "):\n", (ContextPiece("x = 1\n", "a.py"),), filename="b.py", repo="ingle")
+    assert prompt_for(prompt, template) == expected
+
+
+@pytest.mark.parametrize("template", [SPM, JOINT, CODESTRAL])
+def test_with_the_suffix_first_typing_only_appends(template: Template) -> None:
+    before, after = (
+        assemble(InfillPrompt(text, "\n    return x\n"), Characters(), template, 400).tokens for text in ("ab", "abc")
+    )
+    kept = len(before) - (template.order == "spm" and template.mid >= 0)
+    assert after[:kept] == before[:kept]

@@ -52,6 +52,8 @@ TO_WORKER: list[frames.ToWorker] = [
         kv_type="q8_0",
         batch=256,
         splice=True,
+        fim="auto",
+        fim_tokens=0,
         snapshots="/s",
     ),
     frames.Stop(),

@@ -1,4 +1,4 @@
-"""What this machine does with a wide batch, measured once when a model is loaded. Decides nothing by a backend's name.
+"""What this machine does with a batch, measured once when a model is loaded. Decides nothing by a backend's name.
 
 On a GPU several tokens in one step cost hardly more than one, because reading the weights is what takes the time; on a
 CPU each costs almost a step of its own.
@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 from ingle_daemon.engine.runner import BatchItem, Runner
 
-__all__ = ["wide_is_cheap"]
+__all__ = ["prefill_rate", "wide_is_cheap"]
 
 _WIDE = 4
 _CHEAP = 1.5
 """A batch of `_WIDE` may take this many times as long as one of a single token."""
+_LONG = 64
 _TRIES = 2
 """The first wide batch may have to build what the others reuse."""
 
@@ -26,6 +27,14 @@ def wide_is_cheap(runner: Runner, clock: Callable[[], float] = time.perf_counter
     cheap = any(_step(runner, _WIDE, clock) < _CHEAP * _step(runner, 1, clock) for _ in range(_TRIES))
     runner.clear()
     return cheap
+
+
+def prefill_rate(runner: Runner, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Tokens of a prompt evaluated a second, at its beginning. Leaves the cache empty; evaluates 64 tokens."""
+    width = min(_LONG, runner.batch)
+    rate: float = width / _step(runner, width, clock)
+    runner.clear()
+    return rate
 
 
 def _step(runner: Runner, width: int, clock: Callable[[], float]) -> float:

@@ -52,6 +52,7 @@ class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 KvType = Literal["auto", "f16", "q8_0"]
+FimSetting = Literal["auto", "psm", "spm", "spm-joint", "off"]
 
 
 class Load(_Frame, frozen=True, tag="load"):
@@ -65,6 +66,9 @@ class Load(_Frame, frozen=True, tag="load"):
     kv_type: KvType
     batch: int
     splice: bool
+    fim: FimSetting
+    fim_tokens: int
+    """The longest fill-in-the-middle prompt; 0 chooses by this machine's speed."""
     snapshots: str
     """The folder for KV states between two runs."""
 

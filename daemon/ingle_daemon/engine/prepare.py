@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.runner import Vocabulary
 from ingle_daemon.errors import DoesNotFit, UsageError
-from ingle_daemon.fim.assemble import FimTokens, assemble
+from ingle_daemon.fim.assemble import assemble
+from ingle_daemon.fim.templates import Template
 from ingle_daemon.protocol import (
     ChatPrompt,
     Fit,
@@ -23,8 +24,6 @@ from ingle_daemon.protocol import (
 
 __all__ = ["Prepared", "Preparer"]
 
-_INFILL_BUDGET = 2048
-"""Tokens of a fill-in-the-middle prompt at most: more context costs prefill and gains little at this size of model."""
 _INFILL_ANSWER = 128
 """Tokens kept free for a completion that sets no limit."""
 
@@ -43,21 +42,23 @@ class Prepared:
 
 
 class Preparer:
-    """Turns prompts into tokens for one loaded model. Thread-safe."""
+    """Turns prompts into tokens for one loaded model; a hole in a file into `infill_budget` at most. Thread-safe."""
 
-    def __init__(self, vocab: Vocabulary, template: ChatTemplate, n_ctx: int) -> None:
+    def __init__(
+        self, vocab: Vocabulary, template: ChatTemplate, fim: Template, n_ctx: int, *, infill_budget: int
+    ) -> None:
         self._vocab = vocab
         self._template = template
+        self._fim = fim
         self._n_ctx = n_ctx
-        bos = vocab.bos if vocab.adds_bos else -1
-        self.fim = FimTokens(vocab.fim_pre, vocab.fim_suf, vocab.fim_mid, vocab.fim_rep, vocab.fim_sep, bos)
+        self._infill_budget = infill_budget
 
     def prepare(self, request: GenerateRequest) -> Prepared:
         """Raises DoesNotFit with the numbers, and UsageError for a prompt that makes no sense."""
         wanted = request.limits.max_tokens
         if isinstance(request.prompt, InfillPrompt):
-            budget = min(_INFILL_BUDGET, self._n_ctx - min(wanted or _INFILL_ANSWER, self._n_ctx // 2))
-            assembled = assemble(request.prompt, self._vocab, self.fim, budget)
+            budget = min(self._infill_budget, self._n_ctx - min(wanted or _INFILL_ANSWER, self._n_ctx // 2))
+            assembled = assemble(request.prompt, self._vocab, self._fim, budget)
             tokens, stops, joint = assembled.tokens or self._empty(), assembled.stops, assembled.joint
         else:
             self._refuse_hopeless(request.prompt)
@@ -71,7 +72,7 @@ class Preparer:
     def fit(self, prompt: Prompt, reserved: int) -> Fit:
         """Count without running. A prompt many times too large is bounded from below, not counted."""
         if isinstance(prompt, InfillPrompt):
-            return Fit(_INFILL_BUDGET, reserved, self._n_ctx)
+            return Fit(self._infill_budget, reserved, self._n_ctx)
         if (bound := self._lower_bound(prompt)) > self._n_ctx:
             return Fit(bound, reserved, self._n_ctx, exact=False)
         return Fit(len(self._tokens(prompt)), reserved, self._n_ctx)

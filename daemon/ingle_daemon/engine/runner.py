@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
 from ingle_daemon.errors import NoModel
+from ingle_daemon.fim.templates import FimIds
 from ingle_daemon.protocol import Sampling
 
 __all__ = ["BatchItem", "OutOfCells", "Runner", "RunnerOptions", "Sampler", "Vocabulary", "llama_version"]
@@ -67,11 +68,13 @@ class Vocabulary:
         self.adds_bos: bool = llama.llama_vocab_get_add_bos(vocab)
         self.bos: int = llama.llama_vocab_bos(vocab)
         self.eos: int = llama.llama_vocab_eos(vocab)
-        self.fim_pre: int = llama.llama_vocab_fim_pre(vocab)
-        self.fim_suf: int = llama.llama_vocab_fim_suf(vocab)
-        self.fim_mid: int = llama.llama_vocab_fim_mid(vocab)
-        self.fim_rep: int = llama.llama_vocab_fim_rep(vocab)
-        self.fim_sep: int = llama.llama_vocab_fim_sep(vocab)
+        self.fim = FimIds(
+            llama.llama_vocab_fim_pre(vocab),
+            llama.llama_vocab_fim_suf(vocab),
+            llama.llama_vocab_fim_mid(vocab),
+            llama.llama_vocab_fim_rep(vocab),
+            llama.llama_vocab_fim_sep(vocab),
+        )
         self._pieces: dict[int, bytes] = {}
         self._ends = frozenset(t for t in range(self.size) if llama.llama_vocab_is_eog(vocab, t))
         self.longest = max((len(self.piece(t)) for t in range(self.size)), default=1)
@@ -95,6 +98,15 @@ class Vocabulary:
     def is_end(self, token: int) -> bool:
         """An end-of-generation token."""
         return token in self._ends
+
+    def end_at(self, tokens: Iterable[int]) -> None:
+        """Take these for end-of-generation tokens too."""
+        self._ends |= frozenset(tokens)
+
+    def special(self, spelling: str) -> int:
+        """The special token that is written so; -1 where there is none."""
+        tokens = self.tokenize(spelling, special=True)
+        return tokens[0] if len(tokens) == 1 and not self.piece(tokens[0]) else -1
 
     def spelling(self, token: int) -> str:
         """How a token is written, special ones too."""
@@ -198,6 +210,13 @@ class Runner:
         buffer = ctypes.create_string_buffer(256)
         llama.llama_model_desc(self._model, buffer, len(buffer))
         return buffer.value.decode("utf-8", errors="replace")
+
+    @property
+    def model_name(self) -> str:
+        """What the GGUF calls the model, or empty."""
+        buffer = ctypes.create_string_buffer(256)
+        length = llama.llama_model_meta_val_str(self._model, b"general.name", buffer, len(buffer))
+        return buffer.value.decode("utf-8", errors="replace") if length >= 0 else ""
 
     @property
     def chat_template(self) -> str:

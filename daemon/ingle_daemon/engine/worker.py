@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from ingle_daemon.engine import frames
+from ingle_daemon.engine import frames, selftest
 from ingle_daemon.engine.cache import Cache
-from ingle_daemon.engine.calibrate import wide_is_cheap
+from ingle_daemon.engine.calibrate import prefill_rate, wide_is_cheap
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
@@ -31,6 +31,7 @@ from ingle_daemon.engine.runner import Runner, RunnerOptions, llama_version
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf, read_snapshot, write_snapshot
 from ingle_daemon.errors import IngleError
+from ingle_daemon.fim.templates import CONTINUATION, Template, template_for
 from ingle_daemon.models import gguf
 from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, ModelInfo, Started
 
@@ -40,6 +41,9 @@ _SLOTS = 16
 _PREPARERS = 2
 _SHELF_BYTES = 1 << 30
 _SNAPSHOT_BYTES = 512 << 20
+_COLD_SECONDS = 4.0
+_SMALLEST_INFILL, _LARGEST_INFILL = 512, 4096
+"""Less has no room for the function around the cursor; more gains little at this size of model."""
 
 
 class Outbox:
@@ -82,7 +86,10 @@ class Worker:
             eos=vocab.spelling(vocab.eos),
             special=vocab.special_spellings(),
         )
-        self._preparer = Preparer(vocab, template, self._runner.n_ctx)
+        self._fim, self._note = self._choose_template(load)
+        vocab.end_at(self._fim.ends)
+        budget = load.fim_tokens or infill_budget(prefill_rate(self._runner))
+        self._preparer = Preparer(vocab, template, self._fim, self._runner.n_ctx, infill_budget=budget)
         self._snapshot = Path(load.snapshots) / _key(load)
         shelf = Shelf(_SHELF_BYTES)
         read_snapshot(self._snapshot, shelf)
@@ -191,6 +198,15 @@ class Worker:
     def _emit(self, request_id: int, event: Started | Delta | Done | Failed) -> None:
         self._outbox.send(frames.Evented(request_id, event))
 
+    def _choose_template(self, load: frames.Load) -> tuple[Template, str]:
+        """How the model fills in, and what to tell about it."""
+        vocab = self._runner.vocab
+        bos = vocab.bos if vocab.adds_bos else -1
+        own = template_for(vocab.fim, vocab.spelling, vocab.special, model=self._runner.model_name, bos=bos)
+        if load.fim == "off":
+            return Template(CONTINUATION.name, bos=bos), ""
+        return selftest.choose(self._runner, own) if load.fim == "auto" else (own.ordered(load.fim), "")
+
     def _describe(self, name: str, path: str) -> ModelInfo:
         runner = self._runner
         return ModelInfo(
@@ -202,9 +218,11 @@ class Worker:
             n_vocab=runner.vocab.size,
             n_params=runner.n_params,
             size_bytes=runner.size_bytes,
-            fim="psm" if self._preparer.fim.usable else "",
+            fim=self._fim.order if self._fim.usable else "",
             chat=bool(runner.chat_template),
             load_ms=runner.load_ms,
+            template=self._fim.name,
+            note=self._note,
         )
 
 
@@ -222,6 +240,14 @@ def _key(load: frames.Load) -> str:
 def _translated(error: Exception) -> IngleError:
     """A defect of ours becomes an answer too; its own message may quote the prompt and stays here."""
     return error if isinstance(error, IngleError) else IngleError(f"the engine met a defect: {type(error).__name__}")
+
+
+def infill_budget(rate: float) -> int:
+    """Tokens of a fill-in-the-middle prompt on a machine that evaluates `rate` a second: what a new file may cost.
+
+    Only the first completion in a file pays for all of it; later ones evaluate what was typed.
+    """
+    return int(min(max(rate * _COLD_SECONDS, _SMALLEST_INFILL), _LARGEST_INFILL))
 
 
 def default_threads() -> int:

@@ -9,29 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ingle_daemon.protocol import ContextPiece, InfillPrompt
+from ingle_daemon.fim.templates import Template
+from ingle_daemon.protocol import InfillPrompt
 
-__all__ = ["Assembled", "FimTokens", "Tokenizer", "assemble", "suffix_stop"]
+__all__ = ["Assembled", "Tokenizer", "assemble", "suffix_stop"]
 
 
 class Tokenizer(Protocol):
     def tokenize(self, text: str, *, special: bool, add_special: bool = False) -> list[int]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FimTokens:
-    """The ids of the model's fill-in-the-middle tokens; -1 where it has none. `bos` is -1 where none is added."""
-
-    pre: int
-    suf: int
-    mid: int
-    rep: int
-    sep: int
-    bos: int
-
-    @property
-    def usable(self) -> bool:
-        return min(self.pre, self.suf, self.mid) >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +37,14 @@ _PREFIX_SHARE = 0.75
 """Of the budget for the file itself; the suffix has the rest, and what one leaves over the other may take."""
 
 
-def assemble(prompt: InfillPrompt, tokenizer: Tokenizer, fim: FimTokens, budget: int) -> Assembled:
+def assemble(prompt: InfillPrompt, tokenizer: Tokenizer, template: Template, budget: int) -> Assembled:
     """At most `budget` tokens.
 
-    Prefix-suffix-middle with repository-level context where the model has the tokens, as llama-server's `/infill`
-    lays it out; a plain continuation of the prefix, stopped where it meets the suffix, where it has none.
+    The hole in the model's own layout, with repository-level context where it was trained on that; a plain continuation
+    of the prefix, stopped where it meets the suffix, where it was not trained to fill in.
     """
-    if not fim.usable:
-        prefix = tokenizer.tokenize(prompt.prefix, special=False, add_special=fim.bos >= 0)
+    if not template.usable:
+        prefix = tokenizer.tokenize(prompt.prefix, special=False, add_special=template.bos >= 0)
         return Assembled(_tail_in_blocks(prefix, budget), suffix_stop(prompt.suffix))
     prefix = tokenizer.tokenize(prompt.prefix, special=False)
     suffix = tokenizer.tokenize(prompt.suffix, special=False)
@@ -69,10 +54,21 @@ def assemble(prompt: InfillPrompt, tokenizer: Tokenizer, fim: FimTokens, budget:
     # As if the prefix filled its last block: neither the suffix's end nor context may come and go while it grows.
     reserved = _whole_blocks(len(prefix), for_prefix)
     suffix = suffix[: room - reserved]
-    head = _context(prompt, tokenizer, fim, room - reserved - len(suffix))
-    bos = [fim.bos] if fim.bos >= 0 else []
-    before = [*bos, *head, fim.pre, *prefix]
-    return Assembled([*before, fim.suf, *suffix, fim.mid], (), joint=len(before))
+    context = _context(prompt, tokenizer, template, room - reserved - len(suffix))
+    bos = [template.bos] if template.bos >= 0 else []
+    return _lay_out(template, [*bos, *context.before], [*context.inside, *prefix], suffix)
+
+
+def _lay_out(template: Template, head: list[int], prefix: list[int], suffix: list[int]) -> Assembled:
+    """The parts in the template's order."""
+    end = [template.mid] if template.mid >= 0 else []
+    if template.order == "spm":
+        tokens = [*head, template.suf, *suffix, template.pre, *prefix, *end]
+        return Assembled(tokens, template.stops)
+    if template.order == "spm-joint":
+        return Assembled([*head, template.pre, template.suf, *suffix, *end, *prefix], template.stops)
+    before = [*head, template.pre, *prefix]
+    return Assembled([*before, template.suf, *suffix, *end], template.stops, joint=len(before))
 
 
 def suffix_stop(suffix: str) -> tuple[str, ...]:
@@ -97,20 +93,35 @@ def _whole_blocks(length: int, budget: int) -> int:
     return min(-(-length // block) * block, budget)
 
 
-def _context(prompt: InfillPrompt, tokenizer: Tokenizer, fim: FimTokens, room: int) -> list[int]:
-    """Repository name, other files' pieces, and this file's name, where the model has tokens for them."""
-    if fim.sep < 0 or not (prompt.extra or prompt.filename):
-        return []
-    repo = tokenizer.tokenize(f"{prompt.repo or 'repository'}\n", special=False) if fim.rep >= 0 else []
-    head = [fim.rep, *repo] if repo else []
-    tail = [fim.sep, *tokenizer.tokenize(f"{prompt.filename or 'file'}\n", special=False)]
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What goes before all of the file, and what goes before its prefix."""
+
+    before: tuple[int, ...] = ()
+    inside: tuple[int, ...] = ()
+
+
+def _context(prompt: InfillPrompt, tokenizer: Tokenizer, template: Template, room: int) -> _Context:
+    """Repository name, other files' pieces, and this file's name, as far as the model knows them and there is room."""
+    marker = [template.sep] if template.sep >= 0 else []
+    if not (marker or template.header) or not (prompt.extra or prompt.filename):
+        return _Context()
+
+    def text_of(text: str) -> list[int]:
+        return tokenizer.tokenize(text, special=False)
+
+    repo = [template.rep, *text_of((prompt.repo or "repository") + template.repo_end)] if template.rep >= 0 else []
+    name = text_of(f"{template.header}{prompt.filename or 'file'}\n")
+    pieces: list[int] = []
     for piece in prompt.extra:
-        tokens = [fim.sep, *_piece(piece, tokenizer)]
-        if len(head) + len(tokens) + len(tail) > room:
+        text = text_of(f"{template.header}{piece.filename or 'file'}\n{piece.text.rstrip()}\n")
+        if len(repo) + len(pieces) + len(text) + len(name) + 2 * len(marker) > room:
             break
-        head += tokens
-    return [*head, *tail] if len(head) + len(tail) <= room else []
-
-
-def _piece(piece: ContextPiece, tokenizer: Tokenizer) -> list[int]:
-    return tokenizer.tokenize(f"{piece.filename or 'file'}\n{piece.text.rstrip()}\n", special=False)
+        pieces += [*marker, *text]
+    if len(repo) + len(pieces) + len(name) + len(marker) > room:
+        return _Context()
+    if not marker:  # plain text, which is a part of the prefix
+        return _Context(inside=(*pieces, *name))
+    if template.name_in_prefix:
+        return _Context((*repo, *pieces, *marker), tuple(name))
+    return _Context((*repo, *pieces, *marker, *name))
