@@ -180,7 +180,7 @@ def fim_model() -> Path:
 
 
 def fim_instance() -> Instance:
-    """An instance that loads `fim_model`, prefix first against the self-test's advice, prompts of up to 2,048 tokens."""
+    """An instance that loads `fim_model`, prefix first whatever the self-test says, prompts up to 2,048 tokens."""
     instance = new_instance(INGLE_MODEL=str(fim_model()))
     instance.configure('[engine]\nfim = "psm"\nfim_tokens = 2048\n')
     return instance

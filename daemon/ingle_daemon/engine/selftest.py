@@ -44,7 +44,7 @@ def choose(runner: Runner, template: Template) -> tuple[Template, str]:
         return others[best], f"the order {others[best].order} fills in better than {template.order}, and is used"
     return (
         Template(CONTINUATION.name, bos=template.bos),
-        f"the template {template.name} does not make this model fill in: completions continue what is before the cursor",
+        f"the template {template.name} does not fit this model: completions continue what is before the cursor",
     )
 
 

@@ -136,8 +136,8 @@ def template_for(
     """The template of a model.
 
     The ids that its GGUF names come first, and say by their spelling which family it is; where they say nothing that is
-    known, they are used as they are. Without ids, the markers of each family are looked for in the vocabulary: `special`
-    gives the id of a special token by its spelling, -1 where there is none. `model` is the name in the metadata.
+    known, they are used as they are. Without ids, the markers of each family are looked for in the vocabulary:
+    `special` gives the id of a special token by its spelling, -1 where there is none. `model` is the metadata's name.
     """
     named = min(ids.pre, ids.suf) >= 0
     for family in FAMILIES:
