@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingle_daemon.backends.base import Backend
-from ingle_daemon.dialects import control, llamacpp, openai
+from ingle_daemon.completions import Completions
+from ingle_daemon.dialects import completion, control, llamacpp, openai
 from ingle_daemon.dialects.control import Control
 from ingle_daemon.dialects.http import error_response
 from ingle_daemon.errors import IngleError, RefusedByPrivacy, UsageError
@@ -44,6 +45,7 @@ def build(backend: Backend, router: Router, daemon: Control, metrics: Metrics, b
             *openai.routes(backend, router, body_limit),
             *llamacpp.routes(backend, metrics, body_limit),
             *control.routes(daemon, router, body_limit),
+            *completion.routes(Completions(backend), body_limit),
         ],
         exception_handlers={
             IngleError: _on_ingle_error,

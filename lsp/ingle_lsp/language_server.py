@@ -48,8 +48,9 @@ class IngleLanguageServer(LanguageServer):
         encoding: Encoding = lsp.PositionEncodingKind(self.workspace.position_encoding).value
         folders = [to_fs_path(folder.uri) or "" for folder in self.workspace.folders.values()]
         roots = [root for root in (*folders, self.workspace.root_path) if root]
-        filename, repo = name_in(roots, open_document.path)
-        return Document(open_document.uri, open_document.source, encoding, filename, repo)
+        filename, repo, root = name_in(roots, open_document.path)
+        language = str(open_document.language_id or "")
+        return Document(open_document.uri, open_document.source, encoding, filename, repo, root, language)
 
     def report_server_error(self, error: Exception, source: object) -> None:
         """A message that cannot be handled goes to the log; pygls would show each to the user."""
@@ -86,7 +87,7 @@ def create() -> IngleLanguageServer:
         ls.inline.close(params.text_document.uri)
 
     @server.command(ACCEPTED)
-    def accepted(ls: IngleLanguageServer, completion: str) -> None:
-        log.info("completion %s accepted", completion)
+    async def accepted(ls: IngleLanguageServer, completion: str) -> None:
+        await ls.inline.accepted(completion, ls.settings)
 
     return server

@@ -9,20 +9,50 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["Settings", "parse"]
+__all__ = ["Filters", "Gates", "Settings", "parse"]
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The editor writes them in camel case: `maxTokens`."""
+class _Section(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The editor writes its settings in camel case: `maxTokens`."""
 
-    max_tokens: _Positive = 48
+
+class Gates(_Section, frozen=True, kw_only=True, rename="camel"):
+    """Where not to ask, unless the user asks by hand; see completion/gates.py."""
+
+    mid_word: bool = True
+    mid_line: bool = True
+    comment: bool = True
+    string: bool = False
+    after_deletion: bool = True
+    empty: bool = True
+
+
+class Filters(_Section, frozen=True, kw_only=True, rename="camel"):
+    """What not to show; see completion/filters.py."""
+
+    one_line: bool = True
+    suffix_lines: bool = True
+    blank_line: bool = True
+    suffix_overlap: bool = True
+    line_above: bool = True
+    repetition: bool = True
+    stray_closers: bool = True
+    unreadable: bool = True
+
+
+class Settings(_Section, frozen=True, kw_only=True, rename="camel"):
+    max_tokens: _Positive = 64
     """The longest completion."""
     max_time_ms: _Positive = 500
     """Past this a completion ends with the line it has reached."""
-    debounce_ms: Annotated[int, msgspec.Meta(ge=0)] = 50
-    """The pause in typing that is waited for. A completion that the user asks for does not wait."""
+    debounce_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """The pause in typing that is waited for; null goes by how fast the user types. A request by hand does not wait."""
+    min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """Completions that the model is less sure of are not shown: the mean probability of their tokens."""
+    gates: Gates = Gates()
+    filters: Filters = Filters()
 
 
 def parse(options: object) -> tuple[Settings, str]:

@@ -17,6 +17,7 @@ from ingle_daemon.client import call
 from ingle_daemon.errors import DaemonUnreachable, IngleError
 from ingle_shell.render import daemon_status, model_list
 from ingle_shell.screen import Screen, settle
+from ingle_shell.why import completions
 
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it no other way
@@ -53,6 +54,10 @@ def main() -> int:
 
 def _status(_: argparse.Namespace) -> Any:
     return call("GET", "/ingle/status", autostart=False)
+
+
+def _why(options: argparse.Namespace) -> Any:
+    return call("GET", f"/ingle/why?n={options.number}{'&prompt=1' if options.prompt else ''}")
 
 
 def _stop(_: argparse.Namespace) -> bool:
@@ -118,6 +123,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     _add(commands, "status", "what the daemon does now", _Command(_status, daemon_status), as_json=True)
+    why = _add(
+        commands,
+        "why",
+        "the last completions: where they came from, what they cost, and why there was none",
+        _Command(_why, completions),
+        as_json=True,
+    )
+    why.add_argument("-n", dest="number", type=_count, default=1, metavar="N", help="how many (1)")
+    why.add_argument("--prompt", action="store_true", help="the newest one's prompt too, as the model got it")
     _add(commands, "stop", "end the daemon, and wait until it is gone", _Command(_stop, _said_of_stop))
     serve = _add(
         commands,
@@ -159,6 +173,16 @@ def _said_of_stop(was_running: bool) -> str:
     return "ingled is stopped" if was_running else "ingled is not running"
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_count.__name__ = "count (1 or more)"  # argparse calls a type by its name where it refuses a value
+
+
 def _port(text: str) -> int:
     number = int(text)
     if not 0 <= number <= 65535:
@@ -166,4 +190,4 @@ def _port(text: str) -> int:
     return number
 
 
-_port.__name__ = "port (0 to 65535)"  # argparse calls a type by its name where it refuses a value
+_port.__name__ = "port (0 to 65535)"

@@ -1,4 +1,4 @@
-"""A llama-server of its own for a benchmark, on loopback and on a port that was free."""
+"""A llama-server of its own for a benchmark, on loopback and on a port that was free; and what it is asked."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import support
 from ingle_daemon.engine.worker import default_threads
+from ingle_lsp.completion.context import Hole
 
-__all__ = ["llama_server"]
+__all__ = ["infill_body", "llama_server"]
 
 
 @contextmanager
@@ -42,3 +44,20 @@ def _is_ready(port: int) -> bool:
 
 def _spelled(command: Sequence[str]) -> str:
     return " ".join(command)
+
+
+def infill_body(hole: Hole, filename: str, max_tokens: int) -> dict[str, Any]:
+    """A completion as ingle-lsp asks for it, in the shape that llama-server knows."""
+    return {
+        "input_prefix": hole.prefix,
+        "input_suffix": hole.suffix,
+        "prompt": "",
+        "filename": filename,
+        "n_predict": max_tokens,
+        "t_max_predict_ms": 500,
+        "n_indent": hole.indent,
+        "temperature": 0.0,
+        "top_k": 1,
+        "cache_prompt": True,
+        "stream": False,
+    }

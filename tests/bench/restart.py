@@ -18,10 +18,8 @@ from typing import Any
 import support
 from bench import report
 from bench.bare import source_text
-from bench.peer import llama_server
+from bench.peer import infill_body, llama_server
 from ingle_lsp.completion.context import Hole
-from ingle_lsp.completion.stream import infill_body
-from ingle_lsp.settings import Settings
 
 CURSOR_AT = "    def add_argument(self"
 TYPED = "x"
@@ -72,8 +70,7 @@ def _complete(instance: support.Instance, typed: str) -> tuple[float, int]:
 def _body(typed: str) -> Body:
     text = source_text()
     cursor = text.index(CURSOR_AT)
-    body = infill_body(Hole(f"{text[:cursor]}{typed}", f"\n{text[cursor:]}"), "argparse.py", "", Settings())
-    return body | {"n_predict": 1}
+    return infill_body(Hole(f"{text[:cursor]}{typed}", f"\n{text[cursor:]}"), "argparse.py", 1)
 
 
 def _llama_server_cold(program: str) -> tuple[float, int]:

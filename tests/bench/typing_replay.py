@@ -29,11 +29,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import support
 from bench import report
-from bench.peer import llama_server
+from bench.peer import infill_body, llama_server
 from ingle_lsp.completion.context import Hole
-from ingle_lsp.completion.stream import infill_body
-from ingle_lsp.settings import Settings
 
+LONGEST = 48
+"""Tokens of a completion."""
+DEBOUNCE = 0.05
+"""Seconds that the editor waits for a pause."""
 FUNCTION = "def _parse_known_args(self"
 KEY_SECONDS, PAUSE_SECONDS = 0.17, 1.5
 TYPO_SHARE, PAUSE_SHARE, ACCEPT_SHARE = 0.03, 0.25, 0.15
@@ -181,7 +183,7 @@ async def _type(client: httpx2.AsyncClient, script: list[Keystroke], figures: Fi
     counted = (await _counted(client))["completion"]
 
     async def complete(key: Keystroke, pressed: float) -> None:
-        await asyncio.sleep(Settings().debounce_ms / 1000)
+        await asyncio.sleep(DEBOUNCE)
         asked = time.perf_counter()
 
         def on_line(shown: float) -> None:
@@ -206,7 +208,7 @@ async def _type(client: httpx2.AsyncClient, script: list[Keystroke], figures: Fi
 
 
 def _ingle_body(key: Keystroke) -> Body:
-    return infill_body(Hole(key.before, key.after), "argparse.py", "", Settings())
+    return infill_body(Hole(key.before, key.after), "argparse.py", LONGEST)
 
 
 async def _counted(client: httpx2.AsyncClient) -> dict[str, float]:

@@ -64,6 +64,7 @@ TO_WORKER: list[frames.ToWorker] = [
     frames.Cancel(1),
     *(frames.Count(number, prompt, 512) for number, prompt in enumerate(PROMPTS)),
     frames.Tokenize(3, "text", True),
+    frames.Render(3, TextPrompt("text")),
     frames.Detokenize(4, (5, 6)),
 ]
 FROM_WORKER: list[frames.FromWorker] = [

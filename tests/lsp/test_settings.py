@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingle_lsp.settings import Settings, parse
+from ingle_lsp.settings import Gates, Settings, parse
 
 
 def test_an_editor_that_sends_nothing_gets_the_defaults() -> None:
@@ -13,7 +13,10 @@ def test_an_editor_that_sends_nothing_gets_the_defaults() -> None:
 
 
 def test_what_is_sent_is_used() -> None:
-    assert parse({"maxTokens": 7, "debounceMs": 0}) == (Settings(max_tokens=7, debounce_ms=0), "")
+    assert parse({"maxTokens": 7, "debounceMs": 0, "gates": {"string": True}}) == (
+        Settings(max_tokens=7, debounce_ms=0, gates=Gates(string=True)),
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -21,8 +24,9 @@ def test_what_is_sent_is_used() -> None:
     [
         ({"maxTokens": "many"}, "maxTokens: Expected `int`, got `str`"),
         ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
+        ({"gates": {"midWord": "no"}}, "gates.midWord: Expected `bool`, got `str`"),
         ({"debounceMs": -1}, "debounceMs: Expected `int` >= 0"),
-        ({"maxToken": 7}, "unknown field `maxToken`. The settings are maxTokens, maxTimeMs, debounceMs."),
+        ({"maxToken": 7}, "unknown field `maxToken`. The settings are maxTokens, maxTimeMs, "),
         (["maxTokens"], "Expected `object`, got `array`"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The seam between the daemon and whatever generates text. Small on purpose: four methods, one fake (`scripted.py`)."""
+"""The seam between the daemon and whatever generates text. Small on purpose: one fake (`scripted.py`)."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ class Backend(Protocol):
 
     async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """The model's tokens of `text`. `special`: names of special tokens in it become those tokens."""
+
+    async def render(self, prompt: Prompt) -> str:
+        """The prompt as the model gets it, special tokens spelled out."""
 
     async def detokenize(self, tokens: list[int]) -> str:
         """The text of `tokens`; bytes that are no UTF-8 become U+FFFD."""

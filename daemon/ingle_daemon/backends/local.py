@@ -145,6 +145,10 @@ class LocalBackend(Backend):
         answer = await self._call(lambda number: frames.Tokenize(number, text, special), frames.Tokens)
         return list(answer.tokens)
 
+    async def render(self, prompt: Prompt) -> str:
+        answer = await self._call(lambda number: frames.Render(number, prompt), frames.Text)
+        return answer.text
+
     async def detokenize(self, tokens: list[int]) -> str:
         answer = await self._call(lambda number: frames.Detokenize(number, tuple(tokens)), frames.Text)
         return answer.text

@@ -149,6 +149,9 @@ class ScriptedBackend(Backend):
     async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         return [self._id_of(piece) for piece in _TOKEN.findall(text)]
 
+    async def render(self, prompt: Prompt) -> str:
+        return _text_of(prompt)
+
     async def detokenize(self, tokens: list[int]) -> str:
         return "".join(self._pieces[token] for token in tokens if token < len(self._pieces))
 

@@ -13,9 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingle_daemon.dialects.http import json_response, read_body, stream
-from ingle_daemon.errors import IngleError
-from ingle_daemon.protocol import AskRequest, Failed, Pulled, Pulling
+from ingle_daemon.dialects.http import json_response, ndjson, read_body
+from ingle_daemon.protocol import AskRequest, Pulled, Pulling
 from ingle_daemon.routing.router import Router
 
 __all__ = ["Control", "routes"]
@@ -46,7 +45,7 @@ def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
 
     async def ask(request: Request) -> Response:
         body = await read_body(request, AskRequest, body_limit)
-        return await _stream(request, router.ask(body))
+        return await ndjson(request, router.ask(body))
 
     async def status(_: Request) -> Response:
         return json_response(control.status())
@@ -71,7 +70,7 @@ def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
 
     async def pull(request: Request) -> Response:
         body = await read_body(request, ModelBody, body_limit)
-        return await _stream(request, control.pull_model(body.model))
+        return await ndjson(request, control.pull_model(body.model))
 
     return [
         Route("/ingle/ask", ask, methods=["POST"]),
@@ -83,15 +82,3 @@ def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
         Route("/ingle/models/use", use, methods=["POST"]),
         Route("/ingle/models/pull", pull, methods=["POST"]),
     ]
-
-
-async def _stream(request: Request, events: AsyncGenerator[Any, None]) -> Response:
-    return await stream(request, events, _line, media_type="application/x-ndjson", on_error=_failed)
-
-
-def _line(event: object) -> bytes:
-    return msgspec.json.encode(event) + b"\n"
-
-
-def _failed(error: IngleError) -> bytes:
-    return _line(Failed(error.to_wire()))

@@ -17,8 +17,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ingle_daemon.errors import DoesNotFit, IngleError, Interrupted, UsageError
+from ingle_daemon.protocol import Failed
 
-__all__ = ["answer", "error_response", "json_response", "read_body", "stream", "while_connected"]
+__all__ = ["answer", "error_response", "json_response", "ndjson", "read_body", "stream", "while_connected"]
 
 _T = TypeVar("_T")
 
@@ -109,6 +110,19 @@ async def stream(
         await events.aclose()
         raise
     return _Stream(request, _encoded(first, events, encode, last, on_error), media_type)
+
+
+async def ndjson(request: Request, events: AsyncGenerator[Any, None]) -> Response:
+    """`events` as ingle's own streams are: one JSON value a line, an error as a `Failed`."""
+    return await stream(request, events, _line, media_type="application/x-ndjson", on_error=_failed)
+
+
+def _line(event: object) -> bytes:
+    return msgspec.json.encode(event) + b"\n"
+
+
+def _failed(error: IngleError) -> bytes:
+    return _line(Failed(error.to_wire()))
 
 
 async def _first(events: AsyncIterator[_T]) -> _T:

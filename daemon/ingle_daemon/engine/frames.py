@@ -26,6 +26,7 @@ __all__ = [
     "LoadFailed",
     "Loaded",
     "Refused",
+    "Render",
     "Stop",
     "Submit",
     "Text",
@@ -106,6 +107,13 @@ class Tokenize(_Frame, frozen=True, tag="tokenize"):
     special: bool
 
 
+class Render(_Frame, frozen=True, tag="render"):
+    """Answered by Text or Refused."""
+
+    id: int
+    prompt: Prompt
+
+
 class Detokenize(_Frame, frozen=True, tag="detokenize"):
     """Answered by Text or Refused."""
 
@@ -113,7 +121,7 @@ class Detokenize(_Frame, frozen=True, tag="detokenize"):
     tokens: tuple[int, ...]
 
 
-ToWorker = Load | Stop | Submit | Cancel | Count | Tokenize | Detokenize
+ToWorker = Load | Stop | Submit | Cancel | Count | Tokenize | Render | Detokenize
 
 
 # --- from the worker -----------------------------------------------------------------------------------------------
@@ -148,7 +156,7 @@ class Text(_Frame, frozen=True, tag="text"):
 
 
 class Refused(_Frame, frozen=True, tag="refused"):
-    """A Count, Tokenize or Detokenize that failed."""
+    """A Count, Tokenize, Render or Detokenize that failed."""
 
     id: int
     error: dict[str, object]

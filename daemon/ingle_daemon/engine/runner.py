@@ -112,6 +112,11 @@ class Vocabulary:
         """How a token is written, special ones too."""
         return self._read_piece(token, special=True).decode("utf-8", errors="replace") if token >= 0 else ""
 
+    def spelled_out(self, tokens: Iterable[int]) -> str:
+        """The text of `tokens`, special ones as they are written."""
+        raw = b"".join(self._read_piece(token, special=True) for token in tokens)
+        return raw.decode("utf-8", errors="replace")
+
     def special_spellings(self) -> list[str]:
         """The spellings of all control tokens."""
         return [

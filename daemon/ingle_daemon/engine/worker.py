@@ -147,7 +147,7 @@ class Worker:
             return
         self._commands.put(lambda: self._submit(frame.id, frame.request, prepared, arrived))
 
-    def _answer(self, frame: frames.Count | frames.Tokenize | frames.Detokenize) -> None:
+    def _answer(self, frame: frames.Count | frames.Tokenize | frames.Render | frames.Detokenize) -> None:
         vocab = self._runner.vocab
         try:
             if isinstance(frame, frames.Count):
@@ -155,6 +155,9 @@ class Worker:
             elif isinstance(frame, frames.Tokenize):
                 tokens = vocab.tokenize(frame.text, special=frame.special)
                 self._outbox.send(frames.Tokens(frame.id, tuple(tokens)))
+            elif isinstance(frame, frames.Render):
+                prepared = self._preparer.prepare(GenerateRequest(frame.prompt))
+                self._outbox.send(frames.Text(frame.id, vocab.spelled_out(prepared.tokens)))
             else:
                 raw = b"".join(vocab.piece(token) for token in frame.tokens if 0 <= token < vocab.size)
                 self._outbox.send(frames.Text(frame.id, raw.decode("utf-8", errors="replace")))

@@ -1,1 +1,1 @@
-"""How one inline completion is made: context, debounce, stream, postprocess, cache. None of it knows LSP."""
+"""How one inline completion is made: context, gates, debounce, stream, stops, filters, cache. None of it knows LSP."""

@@ -100,14 +100,14 @@ def units(text: str, encoding: Encoding) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def name_in(roots: Iterable[str], path: str) -> tuple[str, str]:
-    """The file's name inside the innermost folder that holds it, and that folder's name ("" without one)."""
+def name_in(roots: Iterable[str], path: str) -> tuple[str, str, str]:
+    """The file's name inside the innermost folder that holds it, that folder's name and its path ("" without one)."""
     file = PurePath(path)
     holding = [root for root in map(PurePath, roots) if file.is_relative_to(root)]
     if not holding:
-        return file.name, ""
+        return file.name, "", ""
     root = max(holding, key=lambda folder: len(folder.parts))
-    return file.relative_to(root).as_posix(), root.name
+    return file.relative_to(root).as_posix(), root.name, str(root)
 
 
 def _index(line: str, character: int, encoding: Encoding) -> int:

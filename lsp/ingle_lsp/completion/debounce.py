@@ -1,4 +1,4 @@
-"""One live piece of work per key: it waits for a pause in typing, and a newer one takes its place.
+"""How long to wait for a pause in typing; and one live piece of work per key, whose place a newer one takes.
 
 This module knows neither documents nor completions. The sleep is passed in.
 """
@@ -6,10 +6,11 @@ This module knows neither documents nor completions. The sleep is passed in.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-__all__ = ["Debouncer"]
+__all__ = ["Debouncer", "Rhythm"]
 
 T = TypeVar("T")
 
@@ -46,3 +47,32 @@ class Debouncer:
         if delay > 0:
             await self._sleep(delay)
         return await work()
+
+
+class Rhythm:
+    """How fast somebody types, and from that how long to wait for a pause.
+
+    Half of the usual time between two keys: who has not typed for that long mostly looks at what stands there. Tabby
+    waits for one and a half times it, less what an answer takes; here a request that the next key makes useless costs
+    few tokens, so that waiting longer than that costs more than it saves.
+    """
+
+    _SHARE = 0.5
+    _SHORTEST, _LONGEST = 0.02, 0.15
+    _PAUSE = 1.0
+    """Seconds; a longer time between two keys is no typing."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+        self._usual = self._LONGEST / self._SHARE / 2
+
+    def key(self, now: float) -> None:
+        """Something was typed at `now`, in seconds."""
+        since, self._last = now - self._last, now
+        if since < self._PAUSE:
+            self._usual += 0.2 * (since - self._usual)
+
+    @property
+    def delay(self) -> float:
+        """Seconds to wait before asking."""
+        return min(max(self._usual * self._SHARE, self._SHORTEST), self._LONGEST)

@@ -1,44 +1,65 @@
-"""Asks the daemon to fill a hole, and keeps its troubles from being told at every keystroke.
+"""Asks the daemon to fill a hole, reads the answer as it comes, and keeps troubles from being told at every keystroke.
 
-This module knows llama-server's `/infill` as the daemon speaks it. It knows no editor, and no clock but the
-one that is passed in.
+This module knows `/ingle/complete` as the daemon speaks it. It knows no editor, and no clock but the one passed in.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
 from ingle_daemon import client
 from ingle_daemon.errors import Busy, DoesNotFit, IngleError, ModelLoading, NoModel
-from ingle_lsp.completion.context import Hole
-from ingle_lsp.settings import Settings
+from ingle_daemon.protocol import CompletionRequest
+from ingle_lsp.completion.stops import Plan, stop_of
 
-__all__ = ["Outage", "infill", "infill_body"]
+__all__ = ["Answer", "Ask", "Outage", "ask_daemon", "read"]
 
 _PASSING = (Busy, DoesNotFit, ModelLoading)  # no news for someone who types
 _START_AGAIN_AFTER = 10.0  # seconds
 
-
-def infill_body(hole: Hole, filename: str, repo: str, settings: Settings) -> dict[str, object]:
-    """The request, as llama.vim asks: greedy, short, ended by time and by the end of the block."""
-    return {
-        "input_prefix": hole.prefix,
-        "input_suffix": hole.suffix,
-        "prompt": "",
-        "filename": filename,
-        "repo": repo,
-        "n_predict": settings.max_tokens,
-        "t_max_predict_ms": settings.max_time_ms,
-        "n_indent": hole.indent,
-        "temperature": 0.0,
-        "top_k": 1,
-        "cache_prompt": True,
-        "stream": False,
-    }
+Ask = Callable[[CompletionRequest, bool], AsyncGenerator[dict[str, Any], None]]
+"""The daemon's events for a request; the flag says whether to start a daemon that does not run."""
 
 
-async def infill(body: dict[str, object], *, autostart: bool) -> str:
-    """What the model writes into the hole. Cancelling closes the connection, and with it the request."""
-    answer = await client.acall("POST", "/infill", body, autostart=autostart)
-    return str(answer["content"])
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, cut where it was to end. `score`: the geometric mean of its tokens' probabilities."""
+
+    text: str
+    score: float
+    stopped: str
+
+
+def ask_daemon(request: CompletionRequest, autostart: bool) -> AsyncGenerator[dict[str, Any], None]:
+    """Closing the generator closes the connection, and with it the request."""
+    return client.astream("/ingle/complete", msgspec.to_builtins(request), autostart=autostart)
+
+
+async def read(events: AsyncGenerator[dict[str, Any], None], plan: Plan, line_before: str) -> Answer:
+    """The answer, as far as `plan` lets it go; the rest is never generated."""
+    text = ""
+    logprobs: list[float] = []
+    async with aclosing(events):
+        async for event in events:
+            if event["type"] == "done":
+                return Answer(text, _score(logprobs), event["reason"])
+            if event["type"] != "delta":
+                continue
+            text += event["text"]
+            logprobs += event.get("logprobs", ())
+            if "\n" in event["text"] and (stop := stop_of(text, plan, line_before)):
+                return Answer(text[: stop.at], _score(logprobs), stop.why)
+    raise AssertionError("a stream ends with done or with an error")
+
+
+def _score(logprobs: list[float]) -> float:
+    return math.exp(sum(logprobs) / len(logprobs)) if logprobs else 1.0
 
 
 class Outage:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ingle_lsp.completion.cache import LastCompletion
+from ingle_lsp.completion.cache import Completed, Completions
 from ingle_lsp.completion.context import Hole
 
 
 @pytest.fixture
-def last() -> LastCompletion:
-    last = LastCompletion()
-    last.keep("f", Hole("def ", "\n"), "add(a, b):\n    return a")
+def last() -> Completions:
+    last = Completions()
+    last.keep("f", Hole("def ", "\n"), Completed("1", "add(a, b):\n    return a"))
     return last
 
 
@@ -24,8 +26,8 @@ def last() -> LastCompletion:
         ("def add(a, b):\r\n", "    return a"),
     ],
 )
-def test_what_was_typed_leaves_the_rest(last: LastCompletion, before: str, rest: str) -> None:
-    assert last.rest("f", Hole(before, "\n")) == rest
+def test_what_was_typed_leaves_the_rest(last: Completions, before: str, rest: str) -> None:
+    assert last.rest("f", Hole(before, "\n")) == Completed("1", rest)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +42,33 @@ def test_what_was_typed_leaves_the_rest(last: LastCompletion, before: str, rest:
     ],
     ids=["other text", "deleted", "changed after the cursor", "other document", "all typed", "typed past it"],
 )
-def test_anything_else_leaves_nothing(last: LastCompletion, key: str, hole: Hole) -> None:
-    assert last.rest(key, hole) == ""
+def test_anything_else_leaves_nothing(last: Completions, key: str, hole: Hole) -> None:
+    assert last.rest(key, hole) is None
 
 
-def test_a_closed_document_is_forgotten(last: LastCompletion) -> None:
+def test_a_closed_document_is_forgotten(last: Completions) -> None:
     last.forget("other")
     assert last.rest("f", Hole("def a", "\n"))
     last.forget("f")
-    assert last.rest("f", Hole("def a", "\n")) == ""
+    assert last.rest("f", Hole("def a", "\n")) is None
+
+
+def test_a_place_that_is_come_back_to_is_known(last: Completions) -> None:
+    last.keep("f", Hole("x = ", "\n"), Completed("2", "1"))
+    assert last.rest("f", Hole("def ", "\n")) == Completed("1", "add(a, b):\n    return a")
+
+
+def test_the_oldest_goes_first(last: Completions) -> None:
+    for number in range(100):
+        last.keep("f", Hole(f"{number} = ", "\n"), Completed(str(number), "1"))
+    assert last.rest("f", Hole("def ", "\n")) is None
+    assert last.rest("f", Hole("0 = ", "\n"))
+
+
+@given(st.text("ab\n", max_size=30), st.text("ab\n", min_size=1, max_size=20), st.integers(0, 19))
+def test_in_a_long_file_too_only_what_was_typed_counts(head: str, text: str, typed: int) -> None:
+    completions = Completions()
+    hole = Hole("x" * 5_000 + head, "\n")
+    completions.keep("f", hole, Completed("1", text))
+    rest = completions.rest("f", Hole(hole.before + text[:typed], "\n"))
+    assert (rest.text if rest else "") == text[typed:]

@@ -88,13 +88,13 @@ def test_the_indent_is_that_of_the_cursors_line() -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/code/app/lib/x.py", ("lib/x.py", "app")),
-        ("/code/other/x.py", ("other/x.py", "code")),
-        ("/elsewhere/x.py", ("x.py", "")),
-        ("Untitled-1", ("Untitled-1", "")),
+        ("/code/app/lib/x.py", ("lib/x.py", "app", "/code/app")),
+        ("/code/other/x.py", ("other/x.py", "code", "/code")),
+        ("/elsewhere/x.py", ("x.py", "", "")),
+        ("Untitled-1", ("Untitled-1", "", "")),
     ],
 )
-def test_a_file_is_named_inside_the_innermost_folder(path: str, expected: tuple[str, str]) -> None:
+def test_a_file_is_named_inside_the_innermost_folder(path: str, expected: tuple[str, str, str]) -> None:
     assert name_in(["/code", "/code/app"], path) == expected
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ingle_lsp.completion.debounce import Debouncer
+from ingle_lsp.completion.debounce import Debouncer, Rhythm
 
 
 class Work:
@@ -92,3 +92,19 @@ async def test_the_works_error_is_the_calls_error() -> None:
 
     with pytest.raises(ValueError, match="no"):
         await Debouncer().run("a", 0, fail)
+
+
+def test_who_types_fast_is_asked_about_sooner() -> None:
+    slow, fast = Rhythm(), Rhythm()
+    for key in range(20):
+        slow.key(key * 0.4)
+        fast.key(key * 0.08)
+    assert 0.02 <= fast.delay < slow.delay <= 0.15
+
+
+def test_a_pause_is_no_typing() -> None:
+    rhythm = Rhythm()
+    before = rhythm.delay
+    for key in range(5):
+        rhythm.key(key * 60.0)
+    assert rhythm.delay == before

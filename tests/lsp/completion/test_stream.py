@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import AsyncGenerator
+from typing import Any
+
 import pytest
 
 from ingle_daemon.errors import Busy, DaemonUnreachable, DoesNotFit, IngleError, ModelLoading, NoModel, UsageError
 from ingle_lsp.completion.context import Hole
-from ingle_lsp.completion.stream import Outage, infill_body
-from ingle_lsp.settings import Settings
+from ingle_lsp.completion.stops import plan_for
+from ingle_lsp.completion.stream import Outage, read
 
 AWAY = DaemonUnreachable("cannot start ingled", hint="Check the disk.")
 
 
-def test_the_request_is_llama_servers() -> None:
-    hole = Hole("def f():\n    x = ", "\n    return x\n")
-    body = infill_body(hole, "lib/a.py", "app", Settings(max_tokens=9, max_time_ms=70))
-    assert body == {
-        "input_prefix": "def f():\n    x = ",
-        "input_suffix": "\n    return x\n",
-        "prompt": "",
-        "filename": "lib/a.py",
-        "repo": "app",
-        "n_predict": 9,
-        "t_max_predict_ms": 70,
-        "n_indent": 4,
-        "temperature": 0.0,
-        "top_k": 1,
-        "cache_prompt": True,
-        "stream": False,
-    }
+async def events(*pieces: str, ended: list[bool]) -> AsyncGenerator[dict[str, Any], None]:
+    try:
+        for piece in pieces:
+            yield {"type": "delta", "text": piece, "logprobs": [math.log(0.5)]}
+        yield {"type": "done", "reason": "end"}
+    finally:
+        ended.append(True)
+
+
+async def test_an_answer_is_read_to_its_end() -> None:
+    ended: list[bool] = []
+    answer = await read(events("a", " + b", ended=ended), plan_for(Hole("x = ", "")), "x = ")
+    assert (answer.text, answer.stopped) == ("a + b", "end")
+    assert math.isclose(answer.score, 0.5)
+
+
+async def test_an_answer_that_has_said_enough_is_cut_and_its_request_closed() -> None:
+    ended: list[bool] = []
+    answer = await read(events("1", "\ny", " = 2", ended=ended), plan_for(Hole("x = ", "")), "x = ")
+    assert (answer.text, answer.stopped, ended) == ("1", "line", [True])
 
 
 def test_trouble_is_told_once_and_again_after_it_was_over() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
 import pytest
 from lsprotocol import types as lsp
 
 from ingle_daemon.errors import DaemonUnreachable, IngleError, NoModel
+from ingle_daemon.protocol import CompletionRequest, Outcome
+from ingle_lsp.completion.outcomes import Outcomes
 from ingle_lsp.features.inline import Document, InlineCompletion
-from ingle_lsp.settings import Settings
+from ingle_lsp.settings import Gates, Settings
 
 SETTINGS = Settings(debounce_ms=0)
 
@@ -17,26 +23,37 @@ class Desk:
 
     def __init__(self) -> None:
         self.answer: str | IngleError = ""
-        self.asked: list[dict[str, object]] = []
+        self.asked: list[CompletionRequest] = []
+        self.outcomes: list[Outcome] = []
         self.may_start: list[bool] = []
         self.told: list[str] = []
         self.now = 100.0
-        self.inline = InlineCompletion(self.told.append, fill=self._fill, clock=lambda: self.now)
+        self.sent = asyncio.Event()
+        outcomes = Outcomes(self._post, sleep=lambda _: asyncio.sleep(0))
+        self.inline = InlineCompletion(self.told.append, ask=self._answer, outcomes=outcomes, clock=lambda: self.now)
 
-    async def _fill(self, body: dict[str, object], *, autostart: bool) -> str:
-        self.asked.append(body)
+    async def _answer(self, request: CompletionRequest, autostart: bool) -> AsyncGenerator[dict[str, Any], None]:
+        self.asked.append(request)
         self.may_start.append(autostart)
         if isinstance(self.answer, IngleError):
             raise self.answer
-        return self.answer
+        yield {"type": "delta", "text": self.answer}
+        yield {"type": "done", "reason": "end"}
 
-    async def complete(self, source: str, line: int, character: int) -> list[lsp.InlineCompletionItem]:
+    async def _post(self, outcomes: list[Outcome]) -> None:
+        self.outcomes += outcomes
+        self.sent.set()
+
+    async def complete(
+        self, source: str, line: int, character: int, *, settings: Settings = SETTINGS, by_hand: bool = False
+    ) -> list[lsp.InlineCompletionItem]:
+        kind = lsp.InlineCompletionTriggerKind.Invoked if by_hand else lsp.InlineCompletionTriggerKind.Automatic
         params = lsp.InlineCompletionParams(
-            context=lsp.InlineCompletionContext(lsp.InlineCompletionTriggerKind.Automatic),
+            context=lsp.InlineCompletionContext(kind),
             text_document=lsp.TextDocumentIdentifier("file:///a.py"),
             position=lsp.Position(line, character),
         )
-        return await self.inline.items(Document("file:///a.py", source, "utf-16", "a.py", "app"), params, SETTINGS)
+        return await self.inline.items(Document("file:///a.py", source, "utf-16", "a.py", "app"), params, settings)
 
 
 @pytest.fixture
@@ -47,8 +64,8 @@ def desk() -> Desk:
 async def test_the_files_name_and_text_are_asked_about(desk: Desk) -> None:
     await desk.complete("x = \ny", 0, 4)
     (body,) = desk.asked
-    assert (body["filename"], body["repo"]) == ("a.py", "app")
-    assert (body["input_prefix"], body["input_suffix"]) == ("x = ", "\ny")
+    assert (body.filename, body.repo) == ("a.py", "app")
+    assert (body.prefix, body.suffix) == ("x = ", "\ny")
 
 
 async def test_a_cursor_past_the_end_of_its_line_is_completed_at_that_end(desk: Desk) -> None:
@@ -82,3 +99,66 @@ async def test_an_answer_ends_the_trouble(desk: Desk) -> None:
         await desk.complete("x = ", 0, 4)
         desk.inline.close("file:///a.py")
     assert len(desk.told) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "character", "gate"),
+    [
+        ("value = other", 9, "mid_word"),
+        ("value = other", 8, "mid_word"),
+        ("f( + 1)", 2, "mid_line"),
+        ("x = 1  # a note", 15, "comment"),
+        ("", 0, "empty"),
+    ],
+)
+async def test_a_gate_keeps_from_asking_unless_it_is_by_hand(
+    desk: Desk, source: str, character: int, gate: str
+) -> None:
+    desk.answer = "1"
+    assert await desk.complete(source, 0, character) == []
+    assert desk.asked == []
+    await desk.sent.wait()
+    assert [(outcome.kind, outcome.by) for outcome in desk.outcomes] == [("skipped", gate)]
+    await desk.complete(source, 0, character, by_hand=True)
+    assert len(desk.asked) == 1
+
+
+async def test_what_was_just_deleted_is_not_offered_again(desk: Desk) -> None:
+    desk.answer = "1"
+    await desk.complete("x = yes", 0, 7)
+    assert await desk.complete("x = ye", 0, 6) == []
+    assert len(desk.asked) == 1
+
+
+async def test_a_gate_that_is_off_lets_it_pass(desk: Desk) -> None:
+    desk.answer = "1"
+    await desk.complete("", 0, 0, settings=Settings(debounce_ms=0, gates=Gates(empty=False)))
+    assert len(desk.asked) == 1
+
+
+async def test_an_unsure_completion_is_not_shown(desk: Desk) -> None:
+    async def unsure(*_: object) -> AsyncGenerator[dict[str, Any], None]:
+        yield {"type": "delta", "text": "1", "logprobs": [-3.0]}
+        yield {"type": "done", "reason": "end"}
+
+    desk.inline._ask = unsure
+    assert await desk.complete("x = ", 0, 4, settings=Settings(debounce_ms=0, min_score=0.2)) == []
+    await desk.sent.wait()
+    assert [(outcome.kind, outcome.by) for outcome in desk.outcomes] == [("hidden", "score")]
+
+
+async def test_what_follows_an_accepted_completion_is_ready(desk: Desk) -> None:
+    desk.answer = "a + b"
+    (item,) = await desk.complete("x = ", 0, 4)
+    desk.answer = "\ny = 2"
+    assert item.command
+    assert item.command.arguments
+    await desk.inline.accepted(str(item.command.arguments[0]), SETTINGS)
+    assert [request.ahead for request in desk.asked] == [False, True]
+    (following,) = await desk.complete("x = a + b", 0, 9)
+    assert following.insert_text == "x = a + b\ny = 2"
+    assert len(desk.asked) == 2
+    while len(desk.outcomes) < 3:
+        desk.sent.clear()
+        await desk.sent.wait()
+    assert [outcome.kind for outcome in desk.outcomes] == ["shown", "accepted", "shown"]

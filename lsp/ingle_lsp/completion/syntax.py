@@ -1,0 +1,136 @@
+"""What tree-sitter knows about a document: whether a place is code, and whether an insertion would break it.
+
+One tree a document, kept up to date by its edits' extent alone. A language without a grammar has no `Syntax`, and what
+depends on it is left out. This module knows neither models nor editors.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser, Tree
+
+__all__ = ["Kind", "Syntax", "language_of"]
+
+Kind = Literal["code", "string", "comment"]
+
+_LARGEST = 1_000_000
+"""Bytes; a larger document has no syntax, because its first parse would be felt."""
+_BY_EDITOR = {
+    "javascriptreact": "javascript",
+    "typescriptreact": "tsx",
+    "shellscript": "bash",
+    "jsonc": "json",
+    "objective-c": "objc",
+}
+_BY_SUFFIX = {
+    ".bash": "bash", ".c": "c", ".cc": "cpp", ".cpp": "cpp", ".cs": "csharp", ".css": "css", ".cxx": "cpp",
+    ".go": "go", ".h": "c", ".hpp": "cpp", ".html": "html", ".java": "java", ".js": "javascript", ".json": "json",
+    ".jsx": "javascript", ".kt": "kotlin", ".lua": "lua", ".mjs": "javascript", ".php": "php", ".py": "python",
+    ".pyi": "python", ".rb": "ruby", ".rs": "rust", ".scala": "scala", ".sh": "bash", ".sql": "sql",
+    ".swift": "swift", ".toml": "toml", ".ts": "typescript", ".tsx": "tsx", ".yaml": "yaml", ".yml": "yaml",
+    ".zig": "zig",
+}  # fmt: skip
+_KNOWN = frozenset(_BY_SUFFIX.values())
+
+
+def language_of(language_id: str, filename: str) -> str:
+    """The grammar's name for a document; "" where there is none."""
+    name = _BY_EDITOR.get(language_id, language_id)
+    return name if name in _KNOWN else _BY_SUFFIX.get(PurePath(filename).suffix.lower(), "")
+
+
+class Syntax:
+    """The syntax tree of one document's latest text."""
+
+    def __init__(self, language: str) -> None:
+        self._parser = _parser(language)
+        self._source = b""
+        self._tree: Tree | None = None
+
+    def update(self, source: str) -> None:
+        """The document is `source` now."""
+        new = source.encode("utf-8", "replace") if len(source) <= _LARGEST else b""
+        if self._tree is not None and new != self._source:
+            _edit(self._tree, self._source, new)
+            self._tree = self._parser.parse(new, self._tree)
+        elif self._tree is None and new:
+            self._tree = self._parser.parse(new)
+        self._source = new
+
+    def kind_at(self, before: str) -> Kind:
+        """What the place after the text `before`, the document's beginning, is in."""
+        at = len(before.encode("utf-8", "replace"))
+        if self._tree is None or not 0 < at <= len(self._source):
+            return "code"
+        node = self._tree.root_node.descendant_for_byte_range(at - 1, at)
+        while node is not None:
+            if node.type in ("interpolation", "template_substitution", "string_interpolation"):
+                return "code"
+            if "comment" in node.type and (at < node.end_byte or not _closed(self._source[: node.end_byte])):
+                return "comment"
+            if "string" in node.type and at < node.end_byte:
+                return "string"
+            node = node.parent
+        return "code"
+
+    def breaks(self, before: str, text: str) -> bool:
+        """Whether `text`, put in after `before`, makes code unreadable that was well formed without it.
+
+        What is not finished at the end of `text` does not count: a header still waits for its block.
+        """
+        if self._tree is None or self._tree.root_node.has_error:
+            return False
+        at = len(before.encode("utf-8", "replace"))
+        raw = text.encode("utf-8", "replace")
+        with_it = self._source[:at] + raw + self._source[at:]
+        tree = self._tree.copy()
+        _edit(tree, self._source, with_it)
+        root = self._parser.parse(with_it, tree).root_node
+        return root.has_error and any(node.end_byte < at + len(raw) for node in _errors(root))
+
+
+def _closed(source: bytes) -> bool:
+    return source.endswith((b"*/", b"-->", b"]]"))
+
+
+def _errors(node: Node) -> list[Node]:
+    """The nodes that could not be read, outermost first."""
+    if node.is_error or node.is_missing:
+        return [node]
+    return [error for child in node.children if child.has_error for error in _errors(child)]
+
+
+def _edit(tree: Tree, old: bytes, new: bytes) -> None:
+    """Tell the tree what has changed: all between the common beginning and the common end."""
+    start = _common(old, new)
+    end = _common(old[start:][::-1], new[start:][::-1])
+    old_end, new_end = len(old) - end, len(new) - end
+    tree.edit(start, old_end, new_end, _point(old, start), _point(old, old_end), _point(new, new_end))
+
+
+def _common(a: bytes, b: bytes) -> int:
+    """Length of the common beginning, by halving: comparison runs at C speed."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _point(source: bytes, at: int) -> tuple[int, int]:
+    return source.count(b"\n", 0, at), at - (source.rfind(b"\n", 0, at) + 1)
+
+
+@cache
+def _parser(language: str) -> Parser:
+    from tree_sitter_language_pack import get_parser  # 20 ms and 5 MB, for those who complete something
+
+    parser: Parser = get_parser(language)  # type: ignore[arg-type]
+    return parser
