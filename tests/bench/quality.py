@@ -1,0 +1,233 @@
+"""What completions are worth: real code, cut at sampled places, completed by the real daemon, compared with the original.
+
+Three kinds of places: a line cut somewhere (`line`), a bracket's content taken out with the rest of the line left
+(`mid-line`), the lines of a small block taken out (`block`). An answer is generated once, to its own end; stops,
+filters and the score are then applied as ingle-lsp applies them, with each switched off in turn. `exact` is the share
+of places whose first line was written as it stood, `shown` the share in which anything was shown, `right` the share of
+the shown that were exact, `saved` the characters that a shown one saves on average: those of an exact one, none of
+another.
+
+Code that the model has not seen: starlette, which the FIM-trained model's makers held out.
+
+    [FIM_MODEL=model.gguf] PYTHONPATH=tests python tests/bench/quality.py [--json] [--rounds PLACES]
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import random
+import re
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import exp
+from pathlib import Path
+
+import msgspec
+import starlette
+
+import support
+from bench import report
+from ingle_daemon.protocol import CompletionRequest
+from ingle_lsp.completion.context import Hole
+from ingle_lsp.completion.filters import FILTERS, filtered
+from ingle_lsp.completion.gates import GATES, Situation, closed_gate
+from ingle_lsp.completion.stops import plan_for, stop_of
+from ingle_lsp.completion.syntax import Syntax
+from ingle_lsp.settings import Filters, Gates
+
+KINDS = ("line", "mid-line", "block")
+LONGEST = 48
+PROMPT_TOKENS = 256
+"""The small FIM-trained model was trained on no more."""
+SCORES = (0.2, 0.4, 0.6, 0.8)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A hole in a file, and what stood in it."""
+
+    kind: str
+    filename: str
+    hole: Hole
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the model wrote there: pieces with their log-probabilities, tokens and seconds of it all."""
+
+    place: Place
+    pieces: tuple[tuple[str, tuple[float, ...]], ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How an answer becomes what is shown."""
+
+    name: str
+    stops: bool = True
+    filters: Filters = Filters()  # noqa: RUF009 - a frozen value
+    gates: Gates = Gates()  # noqa: RUF009
+    min_score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was shown at a place, if anything, and what it took."""
+
+    place: Place
+    shown: str
+    tokens: int
+    score: float
+
+    @property
+    def exact(self) -> bool:
+        return bool(self.shown) and _first(self.shown) == _first(self.place.wanted)
+
+
+def main() -> None:
+    options = report.options("Completions against the code that stood there.", rounds=60)
+    model = os.environ.get("FIM_MODEL") or str(support.starter_model())
+    instance = support.new_instance(INGLE_MODEL=model)
+    instance.configure(f"[engine]\nfim_tokens = {PROMPT_TOKENS}\n")
+    try:
+        note = instance.call("GET", "/v1/models") and instance.call("GET", "/ingle/status")["model"]["info"]
+        written = [_write(instance, place) for place in places(options.rounds, random.Random(1))]
+    finally:
+        instance.close()
+    report.show(
+        f"{len(written)} places in starlette; {Path(model).stem}, {note['template']} {note['fim'] or 'continuing'}",
+        [_row(variant, [_result(answer, variant) for answer in written]) for variant in variants()],
+        as_json=options.as_json,
+        remarks=[
+            f"an answer took {statistics.median(answer.seconds for answer in written):.2f} s in the median, uncut"
+        ],
+    )
+
+
+def variants() -> list[Variant]:
+    """Everything on, and each thing off; then other thresholds of the score."""
+    none = Filters(**dict.fromkeys(FILTERS, False))
+    return [
+        Variant("all on"),
+        Variant("no gates", gates=Gates(**dict.fromkeys(GATES, False))),
+        Variant("no stops", stops=False),
+        Variant("no filters", filters=none),
+        *(Variant(f"without {name}", filters=msgspec.structs.replace(Filters(), **{name: False})) for name in FILTERS),
+        *(Variant(f"score of {score}", min_score=score) for score in SCORES),
+    ]
+
+
+def places(count: int, rng: random.Random) -> Iterator[Place]:
+    """As many of each kind, in files and at lines drawn by `rng`."""
+    files = sorted(path for path in Path(starlette.__file__).parent.rglob("*.py") if path.stat().st_size > 4_000)
+    found = 0
+    while found < count:
+        path = rng.choice(files)
+        place = _place(path.name, path.read_text(encoding="utf-8"), KINDS[found % len(KINDS)], rng)
+        if place is not None:
+            found += 1
+            yield place
+
+
+def _place(filename: str, text: str, kind: str, rng: random.Random) -> Place | None:
+    """A place of this kind in a random line; None where that line has none."""
+    lines = text.splitlines(keepends=True)
+    number = rng.randrange(10, len(lines) - 5)
+    line, before, after = lines[number].rstrip("\n"), "".join(lines[:number]), "".join(lines[number + 1 :])
+    if len(line.strip()) < 8 or line.lstrip().startswith(("#", '"', "'", "import", "from")):
+        return None
+    if kind == "line":
+        cuts = [match.start() for match in re.finditer(r"\b|(?<=\W)", line) if line[: match.start()].strip()]
+        cuts = [cut for cut in cuts if len(line) - cut >= 4]
+        if not cuts:
+            return None
+        cut = rng.choice(cuts)
+        return Place(kind, filename, Hole(before + line[:cut], "\n" + after), line[cut:])
+    if kind == "mid-line":
+        inside = re.search(r"\(([^()]{3,})\)", line)
+        if inside is None:
+            return None
+        start, end = inside.span(1)
+        return Place(kind, filename, Hole(before + line[:start], line[end:] + "\n" + after), line[start:end])
+    indent = re.match(r"\s*", line)
+    assert indent
+    block = [line]
+    for following in lines[number + 1 : number + 4]:
+        if not following.strip() or not following.startswith(indent[0]):
+            break
+        block.append(following.rstrip("\n"))
+    rest = "".join(lines[number + len(block) :])
+    return Place(kind, filename, Hole(before + indent[0], "\n" + rest), "\n".join(block)[len(indent[0]) :])
+
+
+def _write(instance: support.Instance, place: Place) -> Written:
+    """The model's own answer, to its end."""
+    request = CompletionRequest(
+        str(id(place)), place.hole.prefix, place.hole.suffix, place.filename, "starlette", max_tokens=LONGEST
+    )
+    begin = time.perf_counter()
+    events = list(instance.stream("/ingle/complete", msgspec.to_builtins(request)))
+    pieces = tuple((event["text"], tuple(event.get("logprobs", ()))) for event in events if event["type"] == "delta")
+    return Written(place, pieces, time.perf_counter() - begin)
+
+
+def _result(written: Written, variant: Variant) -> Result:
+    place = written.place
+    syntax = Syntax("python")
+    syntax.update(place.hole.before + place.hole.after)
+    situation = Situation(place.hole, syntax.kind_at(place.hole.before))
+    if closed_gate(situation, variant.gates):
+        return Result(place, "", 0, 0.0)
+    text, logprobs = "", list[float]()
+    plan = plan_for(place.hole)
+    for piece, certainty in written.pieces:
+        text += piece
+        logprobs += certainty
+        if variant.stops and (stop := stop_of(text, plan, place.hole.line_before)):
+            text = text[: stop.at]
+            break
+    score = exp(statistics.fmean(logprobs)) if logprobs else 0.0
+    shown = filtered(text, place.hole, variant.filters, syntax).text if score >= variant.min_score else ""
+    return Result(place, shown, len(logprobs), score)
+
+
+def _row(variant: Variant, results: Sequence[Result]) -> report.Row:
+    shown = [result for result in results if result.shown]
+    by_kind = {
+        kind: round(statistics.fmean(result.exact for result in results if result.place.kind == kind), 2)
+        for kind in KINDS
+    }
+    return {
+        "": variant.name,
+        "exact": round(statistics.fmean(result.exact for result in results), 3),
+        **by_kind,
+        "similar": round(statistics.fmean(_similar(result) for result in shown), 2) if shown else None,
+        "shown": round(len(shown) / len(results), 2),
+        "right": round(statistics.fmean(result.exact for result in shown), 2) if shown else None,
+        "saved": round(statistics.fmean(_saved(result) for result in shown), 1) if shown else None,
+        "tokens": round(statistics.fmean(result.tokens for result in results), 1),
+    }
+
+
+def _similar(result: Result) -> float:
+    """Edit similarity of what is shown to as many lines of what stood there."""
+    lines = result.shown.count("\n") + 1
+    wanted = "\n".join(result.place.wanted.split("\n")[:lines])
+    return difflib.SequenceMatcher(None, result.shown.strip(), wanted.strip(), autojunk=False).ratio()
+
+
+def _saved(result: Result) -> int:
+    return len(_first(result.shown)) if result.exact else 0
+
+
+def _first(text: str) -> str:
+    return text.strip("\n").split("\n", 1)[0].strip()
+
+
+if __name__ == "__main__":
+    main()
