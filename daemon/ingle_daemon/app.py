@@ -38,14 +38,21 @@ class _NotFound(UsageError):
     http_status = 404
 
 
-def build(backend: Backend, router: Router, daemon: Control, metrics: Metrics, body_limit: int) -> Starlette:
+def build(
+    backend: Backend,
+    router: Router,
+    daemon: Control,
+    completions: Completions,
+    metrics: Metrics,
+    body_limit: int,
+) -> Starlette:
     """The application behind the Unix socket."""
     return Starlette(
         routes=[
             *openai.routes(backend, router, body_limit),
             *llamacpp.routes(backend, metrics, body_limit),
             *control.routes(daemon, router, body_limit),
-            *completion.routes(Completions(backend), body_limit),
+            *completion.routes(completions, body_limit),
         ],
         exception_handlers={
             IngleError: _on_ingle_error,

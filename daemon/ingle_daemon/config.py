@@ -86,6 +86,11 @@ class ApiSettings(_Section, frozen=True, kw_only=True):
     """Seconds without a byte before the call is given up."""
 
 
+class CompletionSettings(_Section, frozen=True, kw_only=True):
+    context: Literal["on", "off"] = "off"
+    """Definitions and similar code of the workspace in a completion's prompt, from an index that is kept of it."""
+
+
 class AskSettings(_Section, frozen=True, kw_only=True):
     max_tokens: Positive = 1024
     """The longest answer; this much context is kept free for it."""
@@ -100,6 +105,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     engine: EngineSettings = EngineSettings()
     server: ServerSettings = ServerSettings()
     api: ApiSettings = ApiSettings()
+    completion: CompletionSettings = CompletionSettings()
     ask: AskSettings = AskSettings()
 
 

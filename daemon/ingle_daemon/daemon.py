@@ -17,6 +17,7 @@ from ingle_daemon import __version__, paths
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.backends.scripted import ScriptedBackend
+from ingle_daemon.completions import Completions
 from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import NoModel, RefusedByPrivacy, UsageError
@@ -25,6 +26,8 @@ from ingle_daemon.models import catalog
 from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
+from ingle_daemon.surroundings import Surroundings
+from ingle_daemon.workspace.workspaces import Workspaces
 
 __all__ = ["Daemon"]
 
@@ -49,8 +52,13 @@ class Daemon:
         self._puller = Puller(self._store)
         self.metrics = Metrics()
         self.backend = self._make_backend()
+        self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
+        surroundings = Surroundings(self.backend, self._workspaces) if settings.completion.context == "on" else None
+        self.completions = Completions(self.backend, surroundings)
 
     async def stop(self) -> None:
+        await self.completions.close()
+        await self._workspaces.close()
         await self.backend.stop()
 
     # --- Control ---
@@ -71,6 +79,7 @@ class Daemon:
             "model": model,
             "requests": {"running": running, "queued": queued},
             "last": list(self.metrics.last),
+            "workspaces": self._workspaces.status(),
             "api": self._api_status(),
         }
 

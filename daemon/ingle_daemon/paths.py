@@ -59,6 +59,11 @@ def cache_dir() -> Path:
     return _xdg("XDG_CACHE_HOME", ".cache")
 
 
+def indexes_dir() -> Path:
+    """Indexes of workspaces: they hold the user's code."""
+    return cache_dir() / "indexes"
+
+
 def snapshots_dir() -> Path:
     """KV states that outlive a restart: they hold the user's code, so they are as private as the rest."""
     return state_dir() / "snapshots"

@@ -76,7 +76,12 @@ class Ingled:
         self._daemon = Daemon(settings, stop=self._stopping.set, serve_tcp=self.serve_tcp, tcp_url=self.tcp_url)
         router = Router(self._daemon.backend, settings)
         self._app = build(
-            self._daemon.backend, router, self._daemon, self._daemon.metrics, settings.server.max_body_bytes
+            self._daemon.backend,
+            router,
+            self._daemon,
+            self._daemon.completions,
+            self._daemon.metrics,
+            settings.server.max_body_bytes,
         )
 
     async def run(self, ready_fd: int | None) -> None:

@@ -1,4 +1,5 @@
-"""What completions are worth: real code, cut at sampled places, completed by the real daemon, compared with the original.
+"""What completions are worth: real code, cut at sampled places, completed by the real daemon, compared with the
+original.
 
 Three kinds of places: a line cut somewhere (`line`), a bracket's content taken out with the rest of the line left
 (`mid-line`), the lines of a small block taken out (`block`). An answer is generated once, to its own end; stops,
@@ -38,6 +39,7 @@ from ingle_lsp.completion.stops import plan_for, stop_of
 from ingle_lsp.completion.syntax import Syntax
 from ingle_lsp.settings import Filters, Gates
 
+ROOT = Path(starlette.__file__).parent
 KINDS = ("line", "mid-line", "block")
 LONGEST = 48
 PROMPT_TOKENS = 256
@@ -96,12 +98,20 @@ def main() -> None:
     instance.configure(f"[engine]\nfim_tokens = {PROMPT_TOKENS}\n")
     try:
         note = instance.call("GET", "/v1/models") and instance.call("GET", "/ingle/status")["model"]["info"]
-        written = [_write(instance, place) for place in places(options.rounds, random.Random(1))]
+        chosen = list(places(options.rounds, random.Random(1)))
+        written = [_write(instance, place) for place in chosen]
+        instance.run("ingle", "stop")
+        instance.configure(f'[engine]\nfim_tokens = {2 * PROMPT_TOKENS}\n[completion]\ncontext = "on"\n')
+        _wait_for_index(instance, chosen[0])
+        with_context = [_write(instance, place) for place in chosen]
     finally:
         instance.close()
     report.show(
         f"{len(written)} places in starlette; {Path(model).stem}, {note['template']} {note['fim'] or 'continuing'}",
-        [_row(variant, [_result(answer, variant) for answer in written]) for variant in variants()],
+        [
+            *(_row(variant, [_result(answer, variant) for answer in written]) for variant in variants()),
+            _row(Variant("with context"), [_result(answer, Variant("")) for answer in with_context]),
+        ],
         as_json=options.as_json,
         remarks=[
             f"an answer took {statistics.median(answer.seconds for answer in written):.2f} s in the median, uncut"
@@ -124,14 +134,21 @@ def variants() -> list[Variant]:
 
 def places(count: int, rng: random.Random) -> Iterator[Place]:
     """As many of each kind, in files and at lines drawn by `rng`."""
-    files = sorted(path for path in Path(starlette.__file__).parent.rglob("*.py") if path.stat().st_size > 4_000)
+    files = sorted(path for path in ROOT.rglob("*.py") if path.stat().st_size > 4_000)
     found = 0
     while found < count:
         path = rng.choice(files)
-        place = _place(path.name, path.read_text(encoding="utf-8"), KINDS[found % len(KINDS)], rng)
+        place = _place(
+            path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"), KINDS[found % len(KINDS)], rng
+        )
         if place is not None:
             found += 1
             yield place
+
+
+def _wait_for_index(instance: support.Instance, place: Place) -> None:
+    _write(instance, place)
+    support.wait_until(lambda: instance.call("GET", "/ingle/status")["workspaces"][0]["state"] == "ready")
 
 
 def _place(filename: str, text: str, kind: str, rng: random.Random) -> Place | None:
@@ -168,7 +185,13 @@ def _place(filename: str, text: str, kind: str, rng: random.Random) -> Place | N
 def _write(instance: support.Instance, place: Place) -> Written:
     """The model's own answer, to its end."""
     request = CompletionRequest(
-        str(id(place)), place.hole.prefix, place.hole.suffix, place.filename, "starlette", max_tokens=LONGEST
+        str(id(place)),
+        place.hole.prefix,
+        place.hole.suffix,
+        place.filename,
+        ROOT.name,
+        str(ROOT),
+        max_tokens=LONGEST,
     )
     begin = time.perf_counter()
     events = list(instance.stream("/ingle/complete", msgspec.to_builtins(request)))

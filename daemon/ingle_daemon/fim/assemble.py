@@ -33,6 +33,10 @@ class Assembled:
 
 _MARKERS = 8
 """Tokens kept for the markers and a file's header."""
+_CONTEXT_SHARE = 0.3
+"""Of the budget, for pieces of other files where there are any."""
+_NAMES = 48
+"""Tokens for the repository's and the file's name alone."""
 _PREFIX_SHARE = 0.75
 """Of the budget for the file itself; the suffix has the rest, and what one leaves over the other may take."""
 
@@ -49,12 +53,14 @@ def assemble(prompt: InfillPrompt, tokenizer: Tokenizer, template: Template, bud
     prefix = tokenizer.tokenize(prompt.prefix, special=False)
     suffix = tokenizer.tokenize(prompt.suffix, special=False)
     room = budget - _MARKERS
+    context_room = _context_room(prompt, template, room)
+    context = _context(prompt, tokenizer, template, context_room)
+    room -= context_room  # all of it: the file's windows may not move when a piece comes or goes
     for_prefix = max(int(room * _PREFIX_SHARE), room - len(suffix))
     prefix = _tail_in_blocks(prefix, for_prefix)
     # As if the prefix filled its last block: neither the suffix's end nor context may come and go while it grows.
     reserved = _whole_blocks(len(prefix), for_prefix)
     suffix = suffix[: room - reserved]
-    context = _context(prompt, tokenizer, template, room - reserved - len(suffix))
     bos = [template.bos] if template.bos >= 0 else []
     return _lay_out(template, [*bos, *context.before], [*context.inside, *prefix], suffix)
 
@@ -91,6 +97,16 @@ def _tail_in_blocks(tokens: list[int], budget: int) -> list[int]:
 def _whole_blocks(length: int, budget: int) -> int:
     block = max(budget // 4, 1)
     return min(-(-length // block) * block, budget)
+
+
+def _context_room(prompt: InfillPrompt, template: Template, room: int) -> int:
+    """Tokens kept for what is not the file's own text."""
+    if template.sep < 0 and not template.header:
+        return 0
+    share = int(room * _CONTEXT_SHARE)
+    if prompt.extra:
+        return share
+    return min(share, _NAMES) if prompt.filename else 0
 
 
 @dataclass(frozen=True, slots=True)

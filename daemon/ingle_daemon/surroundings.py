@@ -1,0 +1,117 @@
+"""What the rest of a workspace has to say to a completion: gathered from its index, kept still while somebody types.
+
+A document's context is looked up when it is first completed in. Later, when the engine has nothing better to do, it is
+looked up again, and evaluated ahead before it is used: no keystroke ever pays for it. This module knows the index and
+the backend's seam, not how a prompt is laid out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ingle_daemon.backends.base import Backend
+from ingle_daemon.errors import IngleError
+from ingle_daemon.fim.context import merged, names_near, text_near
+from ingle_daemon.protocol import CompletionRequest, ContextPiece, GenerateRequest, InfillPrompt, Limits
+from ingle_daemon.workspace.workspaces import Snippet, Workspaces
+
+__all__ = ["Surroundings"]
+
+_log = logging.getLogger(__name__)
+_DOCUMENTS = 32
+_AGAIN_AFTER = 20.0
+"""Seconds between two looks for one document."""
+_PATIENCE = 0.05
+"""Seconds that the first completion in a document waits for the index."""
+_DEFINITIONS, _SIMILAR = 8, 2
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A document's context, and when it was last looked for."""
+
+    pieces: tuple[ContextPiece, ...]
+    at: float
+
+
+class Surroundings:
+    """The context of every document that is completed in."""
+
+    def __init__(self, backend: Backend, workspaces: Workspaces, clock: Callable[[], float] = time.monotonic) -> None:
+        self._backend = backend
+        self._workspaces = workspaces
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._task: asyncio.Task[None] | None = None
+
+    async def of(self, request: CompletionRequest) -> tuple[ContextPiece, ...]:
+        """The pieces for this request. The first time they are looked for, if the index answers at once."""
+        if not request.root:
+            return ()
+        key = (request.root, request.filename)
+        kept = self._kept.get(key)
+        if kept is None:
+            try:
+                pieces = await asyncio.wait_for(self._found(request), _PATIENCE)
+            except asyncio.TimeoutError:
+                pieces = ()
+            kept = self._kept[key] = _Kept(merged((), pieces), self._clock())
+        self._kept.move_to_end(key)
+        if len(self._kept) > _DOCUMENTS:
+            self._kept.popitem(last=False)
+        return kept.pieces
+
+    def look_again(self, request: CompletionRequest) -> None:
+        """The request was answered: see whether there is better context by now, unless that was done just before."""
+        kept = self._kept.get((request.root, request.filename))
+        busy = self._task is not None and not self._task.done()
+        if kept is None or busy or self._clock() - kept.at < _AGAIN_AFTER:
+            return
+        kept.at = self._clock()
+        self._task = asyncio.create_task(self._renew(kept, request))
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _renew(self, kept: _Kept, request: CompletionRequest) -> None:
+        pieces = merged(kept.pieces, await self._found(request))
+        if pieces == kept.pieces:
+            return
+        prompt = InfillPrompt(
+            request.prefix, request.suffix, (*request.context, *pieces), request.filename, request.repo
+        )
+        warm_up = GenerateRequest(prompt, "warm-up", limits=Limits(max_tokens=0))
+        try:
+            async with aclosing(self._backend.generate(warm_up)) as events:
+                async for _ in events:
+                    pass
+        except IngleError as error:
+            _log.info("context was not evaluated ahead", extra={"code": error.code})
+            return
+        kept.pieces = pieces
+
+    async def _found(self, request: CompletionRequest) -> tuple[ContextPiece, ...]:
+        """Definitions of what is named near the cursor, then what looks alike."""
+        root, filename = request.root, request.filename
+        try:
+            await self._workspaces.open(root)
+        except IngleError as error:
+            _log.info("a folder is not indexed", extra={"code": error.code})
+            return ()
+        names = names_near(request.prefix, request.suffix)
+        definitions = await self._workspaces.definitions(root, names, limit=_DEFINITIONS, not_in=filename)
+        similar = await self._workspaces.similar(root, text_near(request.prefix), limit=_SIMILAR, not_in=filename)
+        return tuple(_piece(snippet) for snippet in (*definitions, *similar))
+
+
+def _piece(snippet: Snippet) -> ContextPiece:
+    return ContextPiece(snippet.text, snippet.path, snippet.source)

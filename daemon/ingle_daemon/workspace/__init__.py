@@ -1,0 +1,1 @@
+"""The workspace index: what the code around a completion defines, and what resembles it."""

@@ -1,0 +1,84 @@
+"""Context out of a real workspace's index: there at the first completion, renewed without a keystroke paying for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ingle_daemon.backends.scripted import Script, ScriptedBackend
+from ingle_daemon.protocol import CompletionRequest, GenerateRequest, InfillPrompt
+from ingle_daemon.surroundings import Surroundings
+from ingle_daemon.workspace.workspaces import Workspaces
+
+PRICE = '''class Price:
+    """What a thing costs."""
+
+    def rounded(self):
+        return self
+'''
+
+
+class Noting(ScriptedBackend):
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(Script())
+        self.asked: list[GenerateRequest] = []
+
+    def generate(self, request: GenerateRequest):  # type: ignore[no-untyped-def]
+        self.asked.append(request)
+        return super().generate(request)
+
+
+@pytest.fixture
+async def workspaces(tmp_path: Path) -> AsyncIterator[Workspaces]:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "indexes").mkdir(mode=0o700)
+    made = Workspaces(tmp_path / "indexes")
+    yield made
+    await made.close()
+
+
+def request(root: Path, prefix: str) -> CompletionRequest:
+    return CompletionRequest("1", prefix, "\n", "main.py", root=str(root))
+
+
+async def test_definitions_of_what_is_named_are_context(tmp_path: Path, workspaces: Workspaces) -> None:
+    root = tmp_path / "code"
+    (root / "price.py").write_text(PRICE)
+    await workspaces.open(str(root))
+    await workspaces.wait(str(root), lambda report: report.state == "ready")
+    surroundings = Surroundings(Noting(), workspaces)
+    found = await surroundings.of(request(root, "p = Price("))
+    assert [(piece.filename, piece.source) for piece in found][:1] == [("price.py", "definition")]
+    assert "class Price" in found[0].text
+
+
+async def test_new_context_is_evaluated_before_it_is_used(tmp_path: Path, workspaces: Workspaces) -> None:
+    root, now = tmp_path / "code", [0.0]
+    (root / "price.py").write_text(PRICE)
+    await workspaces.open(str(root))
+    await workspaces.wait(str(root), lambda report: report.state == "ready")
+    backend = Noting()
+    surroundings = Surroundings(backend, workspaces, clock=lambda: now[0])
+    assert await surroundings.of(request(root, "nothing_here = ")) == ()
+    later = request(root, "p = Price(")
+    surroundings.look_again(later)  # a moment ago is not long enough ago
+    assert backend.asked == []
+    now[0] = 60.0
+    surroundings.look_again(later)
+    assert surroundings._task
+    await surroundings._task
+    (warm_up,) = backend.asked
+    assert (warm_up.priority, warm_up.limits.max_tokens) == ("warm-up", 0)
+    assert isinstance(warm_up.prompt, InfillPrompt)
+    assert await surroundings.of(later) == warm_up.prompt.extra
+    await surroundings.close()
+
+
+async def test_a_document_outside_of_any_folder_has_none(workspaces: Workspaces) -> None:
+    surroundings = Surroundings(Noting(), workspaces)
+    assert await surroundings.of(CompletionRequest("1", "x", root="")) == ()
+    assert await surroundings.of(CompletionRequest("1", "x", root="/")) == ()

@@ -1,0 +1,143 @@
+"""What may be read: git's own opinion on random trees and rules, secrets, private folders, links, pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingle_daemon.workspace.ignore import Ignore, is_secret
+
+NAMES = ("a", "b", "x.py", "y.txt", "build")
+PATTERN = st.one_of(
+    st.sampled_from(["*", "/*", "!*/", "!*.py", "*.py", "build/", "!build/", "/build", "a/b", "a/**", "**/b", "a/*/b"]),
+    st.sampled_from(
+        ["!a", "!a/b", "!/a/", "b/", "\\!a", "# a", "", "[ab]", "!x.py", "*.t?t", "a ", "**/", "a/**/x.py"]
+    ),
+    st.lists(st.sampled_from([*NAMES, "*", "**", "?", "!", "/"]), min_size=1, max_size=4).map("".join),
+)
+PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4).map("/".join)
+
+
+def kept(root: Path) -> set[str]:
+    return {path for _, files in Ignore(root).walk() for path, _ in files}
+
+
+def write(root: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+
+def git(*arguments: str | Path) -> str:
+    env = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True, env=env).stdout
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    paths=st.sets(PATHS, min_size=1, max_size=12),
+    rules=st.dictionaries(st.sampled_from(["", "a/", "a/b/", "build/"]), st.lists(PATTERN, max_size=4), max_size=3),
+    exclude=st.lists(PATTERN, max_size=2),
+)
+def test_git_agrees(paths: set[str], rules: dict[str, list[str]], exclude: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve()
+        git("init", "-q", root)
+        write(root, {".git/info/exclude": "\n".join(exclude)})
+        for path in sorted(paths):
+            if not any(parent.is_file() for parent in (root / path).parents) and not (root / path).exists():
+                write(root, {path: ""})
+        for base, lines in rules.items():
+            if (root / base).is_dir():
+                write(root, {f"{base}.gitignore": "\n".join(lines)})
+        listed = git("-C", root, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
+        assert kept(root) == set(filter(None, listed))
+
+
+def test_a_folder_of_a_repository_has_its_rules(tmp_path: Path) -> None:
+    git("init", "-q", tmp_path)
+    write(tmp_path, {".gitignore": "*.log\n/sub/out\nin/*.txt\n", "sub/.gitignore": "!keep.log\n"})
+    write(tmp_path, {"sub/a.log": "", "sub/keep.log": "", "sub/out/a.py": "", "sub/a.py": "", "sub/in/a.txt": ""})
+    assert kept(tmp_path / "sub") == {".gitignore", "keep.log", "a.py", "in/a.txt"}
+
+
+def test_a_worktree_has_the_repository_s_exclude(tmp_path: Path) -> None:
+    write(tmp_path, {"main/.git/info/exclude": "*.tmp\n", "main/.git/worktrees/w/commondir": "../..\n"})
+    write(tmp_path, {"w/.git": f"gitdir: {tmp_path}/main/.git/worktrees/w\n", "w/a.tmp": "", "w/a.py": ""})
+    assert kept(tmp_path / "w") == {"a.py"}
+
+
+def test_our_rules_decide_before_git_s(tmp_path: Path) -> None:
+    write(tmp_path, {".gitignore": "*.gen.py\n", ".ingleignore": "!api.gen.py\nvendored/\n"})
+    write(tmp_path, {"api.gen.py": "", "b.gen.py": "", "vendored/a.py": "", "a.py": ""})
+    assert kept(tmp_path) == {".gitignore", ".ingleignore", "api.gen.py", "a.py"}
+
+
+@pytest.mark.parametrize("line", ["/", "*", " * "])
+def test_a_private_folder_is_private_whatever_else_is_said(tmp_path: Path, line: str) -> None:
+    write(tmp_path, {"inner/.ingleignore": f"# mine\n{line}\n!a.py\n", "inner/a.py": "", "b.py": ""})
+    assert kept(tmp_path) == {"b.py"}
+    assert not Ignore(tmp_path).private
+    assert Ignore(tmp_path / "inner").private
+    assert kept(tmp_path / "inner") == set()
+    assert not Ignore(tmp_path / "inner").keeps("a.py")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".env", ".env.local", "a/.ENVRC", "server.pem", "tls.key", "id_rsa", ".ssh/config", "aws_credentials.json"),
+        *(".netrc", ".npmrc", ".pypirc", "vault.kdbx", "secrets.yaml", "/x/.aws/config", ".envs/.production/.django"),
+    ],
+)
+def test_secrets(path: str, tmp_path: Path) -> None:
+    assert is_secret(path)
+    assert not Ignore(tmp_path).keeps(path.lstrip("/"))
+
+
+@pytest.mark.parametrize("path", ["environment.py", "keyboard.ts", "src/secretary.go", "", "a/b/monkey", "id.py"])
+def test_not_secrets(path: str) -> None:
+    assert not is_secret(path)
+
+
+def test_ignoring_rules_cannot_bring_a_secret_back(tmp_path: Path) -> None:
+    write(tmp_path, {".ingleignore": "!.env\n!.git\n", ".env": "KEY=1", ".git/config": "", "a.py": ""})
+    assert kept(tmp_path) == {".ingleignore", "a.py"}
+
+
+def test_links_pipes_and_made_folders_are_left_alone(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    root = tmp_path / "root"
+    write(outside, {"o.py": ""})
+    write(root, {"a.py": "", "env/pyvenv.cfg": "", "env/b.py": "", "node_modules/c.js": "", "target/CACHEDIR.TAG": ""})
+    (root / "folder").symlink_to(outside)
+    (root / "file.py").symlink_to(outside / "o.py")
+    (root / ".gitignore").symlink_to(outside / "o.py")
+    os.mkfifo(root / "pipe")
+    assert kept(root) == {"a.py"}
+    assert not Ignore(root).keeps("folder/o.py")
+
+
+def test_names_that_are_not_utf_8_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.py")).write_text("")
+    (tmp_path / os.fsdecode(b"d\xe9")).mkdir()
+    write(tmp_path, {"café.py": ""})
+    assert kept(tmp_path) == {"café.py"}
+
+
+def test_rules_that_mean_nothing_or_take_for_ever_are_passed_over(tmp_path: Path) -> None:
+    name = "a" * 200
+    write(tmp_path, {".gitignore": f"!\n[\n///\n{'a*' * 30}b\n*.log\n", name: "", "a.log": ""})
+    assert kept(tmp_path) == {".gitignore", name}
+
+
+def test_a_tree_deeper_than_python_recurses(tmp_path: Path) -> None:
+    folder = "/".join("d" * 1500)
+    assert Ignore(tmp_path).keeps(f"{folder}/a.py")
