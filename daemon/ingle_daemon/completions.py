@@ -5,13 +5,17 @@ It knows the backend's seam and no HTTP. Completions are never routed: they stay
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sqlite3
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from ingle_daemon.backends.base import Backend
-from ingle_daemon.errors import IngleError, RefusedByPrivacy
+from ingle_daemon.errors import IngleError, RefusedByPrivacy, UsageError
+from ingle_daemon.journal import Journal
 from ingle_daemon.protocol import (
     CompletionRequest,
     Delta,
@@ -29,12 +33,16 @@ from ingle_daemon.workspace.ignore import is_secret
 
 __all__ = ["Completions"]
 
+_log = logging.getLogger(__name__)
+_DAY = 24 * 3600.0
+
 
 class Completions:
     """What editors ask of the daemon. Without `surroundings` a prompt holds what its request does."""
 
-    def __init__(self, backend: Backend, surroundings: Surroundings | None) -> None:
+    def __init__(self, backend: Backend, surroundings: Surroundings | None, journal: Journal) -> None:
         self._backend = backend
+        self._journal = journal
         self._surroundings = surroundings
         self._traces = Traces()
 
@@ -63,10 +71,21 @@ class Completions:
         if self._surroundings:
             await self._surroundings.close()
 
-    def outcomes(self, outcomes: Iterable[Outcome]) -> None:
+    async def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """What became of earlier ones."""
         for outcome in outcomes:
             self._traces.outcome(outcome, time.time())
+        try:
+            await asyncio.to_thread(self._journal.add, outcomes, time.time())
+        except (OSError, sqlite3.Error) as error:
+            _log.warning("outcomes are not written down", extra={"error": type(error).__name__})
+
+    async def stats(self, days: float) -> dict[str, Any]:
+        """What became of the completions of the last `days`. Raises UsageError where the journal cannot be read."""
+        try:
+            return await asyncio.to_thread(self._journal.stats, time.time() - days * _DAY)
+        except (OSError, sqlite3.Error) as exc:
+            raise UsageError(f"the journal cannot be read: {exc}", hint="Check the disk and its permissions.") from exc
 
     async def why(self, count: int, *, with_prompt: bool) -> dict[str, Any]:
         """The last `count` completions, the newest first; with the newest one's prompt as the model got it."""

@@ -89,6 +89,8 @@ class ApiSettings(_Section, frozen=True, kw_only=True):
 class CompletionSettings(_Section, frozen=True, kw_only=True):
     context: Literal["on", "off"] = "off"
     """Definitions and similar code of the workspace in a completion's prompt, from an index that is kept of it."""
+    keep_text: bool = False
+    """Keep the text of completions in the journal, not only what became of them."""
 
 
 class AskSettings(_Section, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from ingle_daemon.completions import Completions
 from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import NoModel, RefusedByPrivacy, UsageError
+from ingle_daemon.journal import Journal
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.models import catalog
 from ingle_daemon.models.sources import Puller
@@ -54,7 +55,11 @@ class Daemon:
         self.backend = self._make_backend()
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
         surroundings = Surroundings(self.backend, self._workspaces) if settings.completion.context == "on" else None
-        self.completions = Completions(self.backend, surroundings)
+        self.completions = Completions(
+            self.backend,
+            surroundings,
+            Journal(paths.journal_file(), keep_text=settings.completion.keep_text),
+        )
 
     async def stop(self) -> None:
         await self.completions.close()

@@ -73,6 +73,11 @@ def log_file() -> Path:
     return state_dir() / "ingled.log"
 
 
+def journal_file() -> Path:
+    """What became of completions."""
+    return state_dir() / "journal.sqlite"
+
+
 def token_file() -> Path:
     """The bearer token that TCP clients must send."""
     return state_dir() / "token"

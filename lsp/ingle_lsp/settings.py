@@ -32,12 +32,9 @@ class Gates(_Section, frozen=True, kw_only=True, rename="camel"):
 class Filters(_Section, frozen=True, kw_only=True, rename="camel"):
     """What not to show; see completion/filters.py."""
 
-    one_line: bool = True
     suffix_lines: bool = True
-    blank_line: bool = True
     suffix_overlap: bool = True
     line_above: bool = True
-    repetition: bool = True
     stray_closers: bool = True
     unreadable: bool = True
 
@@ -49,7 +46,7 @@ class Settings(_Section, frozen=True, kw_only=True, rename="camel"):
     """Past this a completion ends with the line it has reached."""
     debounce_ms: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """The pause in typing that is waited for; null goes by how fast the user types. A request by hand does not wait."""
-    min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.4
     """Completions that the model is less sure of are not shown: the mean probability of their tokens."""
     gates: Gates = Gates()
     filters: Filters = Filters()

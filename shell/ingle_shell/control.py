@@ -17,6 +17,7 @@ from ingle_daemon.client import call
 from ingle_daemon.errors import DaemonUnreachable, IngleError
 from ingle_shell.render import daemon_status, model_list
 from ingle_shell.screen import Screen, settle
+from ingle_shell.stats import statistics
 from ingle_shell.why import completions
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ def _status(_: argparse.Namespace) -> Any:
 
 def _why(options: argparse.Namespace) -> Any:
     return call("GET", f"/ingle/why?n={options.number}{'&prompt=1' if options.prompt else ''}")
+
+
+def _stats(options: argparse.Namespace) -> Any:
+    return call("GET", f"/ingle/stats?days={options.days}")
 
 
 def _stop(_: argparse.Namespace) -> bool:
@@ -132,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     why.add_argument("-n", dest="number", type=_count, default=1, metavar="N", help="how many (1)")
     why.add_argument("--prompt", action="store_true", help="the newest one's prompt too, as the model got it")
+    stats = _add(commands, "stats", "what became of completions", _Command(_stats, statistics), as_json=True)
+    stats.add_argument("--days", type=_count, default=30, metavar="N", help="of how many days (30)")
     _add(commands, "stop", "end the daemon, and wait until it is gone", _Command(_stop, _said_of_stop))
     serve = _add(
         commands,

@@ -20,12 +20,9 @@ _GATES = {
 }
 _FILTERS = {
     "nothing": "the model had nothing to say",
-    "one_line": "only the rest of the line could be shown",
     "suffix_lines": "it repeated the next line",
-    "blank_line": "nothing stood before its first blank line",
     "suffix_overlap": "all of it is there already",
     "line_above": "it repeated the line above",
-    "repetition": "it repeated itself",
     "stray_closers": "it closed a bracket that was not open",
     "unreadable": "it would have broken well-formed code",
     "score": "the model was not sure enough (setting minScore)",

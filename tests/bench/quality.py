@@ -37,14 +37,14 @@ from ingle_lsp.completion.filters import FILTERS, filtered
 from ingle_lsp.completion.gates import GATES, Situation, closed_gate
 from ingle_lsp.completion.stops import plan_for, stop_of
 from ingle_lsp.completion.syntax import Syntax
-from ingle_lsp.settings import Filters, Gates
+from ingle_lsp.settings import Filters, Gates, Settings
 
 ROOT = Path(starlette.__file__).parent
 KINDS = ("line", "mid-line", "block")
 LONGEST = 48
 PROMPT_TOKENS = 256
 """The small FIM-trained model was trained on no more."""
-SCORES = (0.2, 0.4, 0.6, 0.8)
+SCORES = (0.0, 0.2, 0.6, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Variant:
     stops: bool = True
     filters: Filters = Filters()  # noqa: RUF009 - a frozen value
     gates: Gates = Gates()  # noqa: RUF009
-    min_score: float = 0.0
+    min_score: float = Settings().min_score
 
 
 @dataclass(frozen=True, slots=True)

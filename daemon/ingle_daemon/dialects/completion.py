@@ -22,7 +22,7 @@ def routes(completions: Completions, body_limit: int) -> list[Route]:
         return await ndjson(request, completions.complete(body))
 
     async def outcomes(request: Request) -> Response:
-        completions.outcomes(await read_body(request, list[Outcome], body_limit))
+        await completions.outcomes(await read_body(request, list[Outcome], body_limit))
         return json_response({})
 
     async def why(request: Request) -> Response:
@@ -31,8 +31,15 @@ def routes(completions: Completions, body_limit: int) -> list[Route]:
             raise UsageError(f"n is {count!r}", hint="It is how many completions to tell about.")
         return json_response(await completions.why(int(count), with_prompt="prompt" in request.query_params))
 
+    async def stats(request: Request) -> Response:
+        days = request.query_params.get("days", "30")
+        if not days.isdecimal():
+            raise UsageError(f"days is {days!r}", hint="It is a number of days.")
+        return json_response(await completions.stats(int(days)))
+
     return [
         Route("/ingle/complete", complete, methods=["POST"]),
         Route("/ingle/outcomes", outcomes, methods=["POST"]),
         Route("/ingle/why", why),
+        Route("/ingle/stats", stats),
     ]

@@ -18,7 +18,6 @@ __all__ = ["FILTERS", "Shown", "filtered"]
 
 _IN_SIGHT = 8_192
 """Characters after the cursor that an answer is compared with; what a model was shown is not more."""
-_BLANK_LINE = re.compile(r"(?<=\S)[^\S\n]*\n[^\S\n]*\n")
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 _STRINGS = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 
@@ -40,11 +39,6 @@ class _Place:
     syntax: Syntax | None
 
 
-def one_line(text: str, place: _Place) -> str:
-    """Where the cursor's line goes on, more lines would tear it apart."""
-    return text.split("\n", 1)[0] if place.hole.line_after.strip() else text
-
-
 def suffix_lines(text: str, place: _Place) -> str:
     """Up to where it begins to repeat the next line of the document that is not blank."""
     following = next((line for line in place.after.split("\n")[1:] if line.strip()), "").rstrip()
@@ -54,12 +48,6 @@ def suffix_lines(text: str, place: _Place) -> str:
         if following and line.rstrip() == following:
             return "\n".join(lines[:number])
     return text
-
-
-def blank_line(text: str, _: _Place) -> str:
-    """Up to its first blank line; blank lines before anything else do not count."""
-    blank = _BLANK_LINE.search(text)
-    return text[: blank.start()] if blank else text
 
 
 def suffix_overlap(text: str, place: _Place) -> str:
@@ -80,15 +68,6 @@ def line_above(text: str, place: _Place) -> str:
     nearest = next((line.strip() for line in reversed(above[-8:]) if line.strip()), "")
     first = (place.hole.line_before + text.split("\n", 1)[0]).strip()
     return "" if nearest and first == nearest and len(first) > 3 else text
-
-
-def repetition(text: str, _: _Place) -> str:
-    """Up to a line that stands three times in a row."""
-    lines = text.split("\n")
-    for number in range(2, len(lines)):
-        if lines[number].strip() and lines[number] == lines[number - 1] == lines[number - 2]:
-            return "\n".join(lines[: number - 1])
-    return text
 
 
 def stray_closers(text: str, place: _Place) -> str:
@@ -115,12 +94,9 @@ def unreadable(text: str, place: _Place) -> str:
 
 
 FILTERS: dict[str, Callable[[str, _Place], str]] = {
-    "one_line": one_line,
     "suffix_lines": suffix_lines,
-    "blank_line": blank_line,
     "suffix_overlap": suffix_overlap,
     "line_above": line_above,
-    "repetition": repetition,
     "stray_closers": stray_closers,
     "unreadable": unreadable,
 }

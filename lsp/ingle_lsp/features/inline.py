@@ -6,9 +6,10 @@ This module knows LSP's types; the text work is done under `completion/`.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -30,6 +31,8 @@ from ingle_lsp.settings import Settings
 __all__ = ["ACCEPTED", "Document", "InlineCompletion"]
 
 ACCEPTED = "ingle.accepted"
+_JUDGED_AFTER = 30.0
+"""Seconds after which an accepted completion counts as kept or changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,11 @@ class Document:
 
 @dataclass(slots=True)
 class _Known:
-    """What is kept of an open document: its tree, and where its cursor was."""
+    """What is kept of an open document: its tree, where its cursor was, and its text then."""
 
     syntax: Syntax | None
     hole: Hole
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,10 @@ class InlineCompletion:
         ask: Ask = ask_daemon,
         outcomes: Outcomes | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._tell = tell
+        self._sleep = sleep
         self._ask = ask
         self._outcomes = outcomes or Outcomes()
         self._clock = clock
@@ -98,6 +104,7 @@ class InlineCompletion:
         self._outage = Outage()
         self._documents: dict[str, _Known] = {}
         self._offer: _Offer | None = None
+        self._judgements: set[asyncio.Task[None]] = set()
 
     async def items(
         self, document: Document, params: lsp.InlineCompletionParams, settings: Settings
@@ -122,7 +129,11 @@ class InlineCompletion:
         offer = self._offer
         if offer is None or offer.completed.id != completion:
             return
+        self._offer = None
         self._tell_outcome(Outcome(completion, "accepted", characters=len(offer.completed.text)), offer.document)
+        task = asyncio.create_task(self._judge(offer))
+        self._judgements.add(task)
+        task.add_done_callback(self._judgements.discard)
         hole = Hole(offer.hole.before + offer.completed.text, offer.hole.after)
         if self._cache.rest(offer.document.uri, hole) is None:
             await self._make(offer.document, hole, settings, ahead=True)
@@ -140,6 +151,7 @@ class InlineCompletion:
         if rest := self._cache.rest(document.uri, hole):
             self._debouncer.supersede(document.uri)
             return rest if rest.text.strip() else None
+        self._reject_offer(document)
         if not invoked and (gate := closed_gate(situation, settings.gates)):
             self._debouncer.supersede(document.uri)
             self._tell_outcome(Outcome("", "skipped", gate), document)
@@ -155,7 +167,7 @@ class InlineCompletion:
         if known is None:
             language = language_of(document.language, document.filename)
             known = self._documents[document.uri] = _Known(Syntax(language) if language else None, hole)
-        before, known.hole = known.hole, hole
+        before, known.hole, known.source = known.hole, hole, document.source
         if before != hole:
             self._rhythm.key(self._clock())
         if known.syntax:
@@ -193,6 +205,19 @@ class InlineCompletion:
         completed = Completed(request.id, "" if dropped_by else shown.text)
         self._cache.keep(document.uri, hole, completed)
         return None if dropped_by else completed
+
+    def _reject_offer(self, document: Document) -> None:
+        """Something else was typed than what is offered."""
+        if self._offer is not None and self._offer.document.uri == document.uri:
+            self._tell_outcome(Outcome(self._offer.completed.id, "rejected"), document)
+            self._offer = None
+
+    async def _judge(self, offer: _Offer) -> None:
+        """Whether an accepted completion is still there after a while, as far as the document is still open."""
+        await self._sleep(_JUDGED_AFTER)
+        if known := self._documents.get(offer.document.uri):
+            stays = offer.completed.text.strip() in known.source.replace("\r\n", "\n")
+            self._tell_outcome(Outcome(offer.completed.id, "kept" if stays else "changed"), offer.document)
 
     async def _answer(self, document: Document, request: CompletionRequest, hole: Hole) -> Answer | None:
         events = self._ask(request, self._outage.may_start(self._clock()))

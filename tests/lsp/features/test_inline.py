@@ -30,7 +30,14 @@ class Desk:
         self.now = 100.0
         self.sent = asyncio.Event()
         outcomes = Outcomes(self._post, sleep=lambda _: asyncio.sleep(0))
-        self.inline = InlineCompletion(self.told.append, ask=self._answer, outcomes=outcomes, clock=lambda: self.now)
+        self.later = asyncio.Event()
+        self.inline = InlineCompletion(
+            self.told.append,
+            ask=self._answer,
+            outcomes=outcomes,
+            clock=lambda: self.now,
+            sleep=lambda _: self.later.wait(),
+        )
 
     async def _answer(self, request: CompletionRequest, autostart: bool) -> AsyncGenerator[dict[str, Any], None]:
         self.asked.append(request)
@@ -43,6 +50,12 @@ class Desk:
     async def _post(self, outcomes: list[Outcome]) -> None:
         self.outcomes += outcomes
         self.sent.set()
+
+    async def told_of(self, count: int) -> None:
+        """Wait until so many outcomes were told."""
+        while len(self.outcomes) < count:
+            self.sent.clear()
+            await self.sent.wait()
 
     async def complete(
         self, source: str, line: int, character: int, *, settings: Settings = SETTINGS, by_hand: bool = False
@@ -158,7 +171,28 @@ async def test_what_follows_an_accepted_completion_is_ready(desk: Desk) -> None:
     (following,) = await desk.complete("x = a + b", 0, 9)
     assert following.insert_text == "x = a + b\ny = 2"
     assert len(desk.asked) == 2
-    while len(desk.outcomes) < 3:
-        desk.sent.clear()
-        await desk.sent.wait()
+    await desk.told_of(3)
     assert [outcome.kind for outcome in desk.outcomes] == ["shown", "accepted", "shown"]
+
+
+@pytest.mark.parametrize(("source", "fate"), [("x = a + b\n", "kept"), ("x = a - b\n", "changed")])
+async def test_an_accepted_completion_is_looked_at_again(desk: Desk, source: str, fate: str) -> None:
+    desk.answer = "a + b"
+    (item,) = await desk.complete("x = ", 0, 4)
+    assert item.command
+    assert item.command.arguments
+    await desk.inline.accepted(str(item.command.arguments[0]), SETTINGS)
+    desk.answer = ""
+    await desk.complete(source, 1, 0)
+    desk.later.set()
+    await desk.told_of(5)
+    assert desk.outcomes[-1].kind == fate
+
+
+async def test_typing_something_else_rejects_what_was_offered(desk: Desk) -> None:
+    desk.answer = "a + b"
+    await desk.complete("x = ", 0, 4)
+    await desk.complete("x = a", 0, 5)
+    await desk.complete("x = ay", 0, 6)
+    await desk.told_of(3)
+    assert [outcome.kind for outcome in desk.outcomes] == ["shown", "rejected", "shown"]
