@@ -38,9 +38,18 @@ READY_FD_VARIABLE = "INGLE_READY_FD"
 # --- plain calls and streams ---------------------------------------------------------------------------------------
 
 
-def call(method: str, path: str, payload: object = None, *, autostart: bool = True) -> Any:
-    """One request, one JSON answer. Raises the IngleError that the daemon answered with."""
-    with _answering(), _send(method, path, payload, autostart=autostart) as sock, sock.makefile("rb") as reader:
+def call(
+    method: str, path: str, payload: object = None, *, autostart: bool = True, patience: float | None = None
+) -> Any:
+    """One request, one JSON answer. Raises the IngleError that the daemon answered with.
+
+    `patience`: seconds without a word from it after which it counts as unreachable.
+    """
+    with (
+        _answering(),
+        _send(method, path, payload, autostart=autostart, patience=patience) as sock,
+        sock.makefile("rb") as reader,
+    ):
         status = _status_of(reader.readline(_HEAD_LIMIT))
         while reader.readline(_HEAD_LIMIT).strip():
             pass
@@ -155,8 +164,9 @@ async def _arest(reader: asyncio.StreamReader) -> bytes:
 # --- HTTP, as little as it takes -----------------------------------------------------------------------------------
 
 
-def _send(method: str, path: str, payload: object, *, autostart: bool) -> socket.socket:
+def _send(method: str, path: str, payload: object, *, autostart: bool, patience: float | None = None) -> socket.socket:
     sock = connect(autostart=autostart)
+    sock.settimeout(patience)
     try:
         with contextlib.suppress(ConnectionError):  # refused before it was read to the end: the answer says why
             sock.sendall(_request(method, path, payload))
@@ -222,6 +232,11 @@ def _answering() -> Iterator[None]:
         yield
     except ConnectionError as exc:
         raise _cut_off() from exc
+    except TimeoutError as exc:
+        raise DaemonUnreachable(
+            "ingled is there but does not answer",
+            hint="It may be stopped (`kill -CONT` its process) or stuck (`kill -9` it: any `ask` starts another).",
+        ) from exc
 
 
 def _cut_off() -> DaemonUnreachable:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_PATIENCE = 10.0
+"""Seconds that the daemon has to say how it is, or that it heard it is to end."""
+
 
 class _Command(NamedTuple):
     """What a command asks for, and how people read the answer."""
@@ -54,7 +57,7 @@ def main() -> int:
 
 
 def _status(_: argparse.Namespace) -> Any:
-    return call("GET", "/ingle/status", autostart=False)
+    return call("GET", "/ingle/status", autostart=False, patience=_PATIENCE)
 
 
 def _why(options: argparse.Namespace) -> Any:
@@ -68,8 +71,10 @@ def _stats(options: argparse.Namespace) -> Any:
 def _stop(_: argparse.Namespace) -> bool:
     """Stop the daemon and wait until it is gone; False when it was not running, which is no error."""
     try:
-        call("POST", "/ingle/stop", autostart=False)
-    except DaemonUnreachable:
+        call("POST", "/ingle/stop", autostart=False, patience=_PATIENCE)
+    except DaemonUnreachable as error:
+        if isinstance(error.__cause__, TimeoutError):
+            raise
         if _ended(wait=False):
             return False
         raise DaemonUnreachable("ingled is just starting or ending", hint="Try again in a moment.") from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import signal
 
 import pytest
 
@@ -101,3 +103,18 @@ def test_no_command_is_a_usage_error(instance: Instance) -> None:
 @pytest.mark.parametrize("command", ["ask", "ingle"])
 def test_the_version_is_told(instance: Instance, command: str) -> None:
     assert instance.run(command, "--version").stdout == f"{command} {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["status", "stop"])
+def test_a_daemon_that_is_stopped_is_not_waited_for_in_silence(instance: Instance, command: str) -> None:
+    instance.script(rules=[])
+    instance.start()
+    pid = instance.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = instance.run("ingle", command)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 3
+    assert "does not answer" in done.stderr
+    assert "kill -CONT" in done.stderr
