@@ -19,7 +19,8 @@ _AT_THE_REQUEST = """
 import sys
 from ingle_daemon import client
 def sent(sock, data): raise SystemExit(" ".join(sys.modules))
-def connect(autostart): return type("Wire", (), {"sendall": sent, "close": lambda sock: None, "settimeout": lambda *_: None})()
+WIRE = {"sendall": sent, "close": lambda sock: None, "settimeout": lambda *_: None}
+def connect(autostart): return type("Wire", (), WIRE)()
 client.connect = connect
 sys.argv = ["ask", "what", "is", "this?"]
 from ingle_shell import ask
