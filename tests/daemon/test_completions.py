@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import support
-from ingle_daemon.errors import DoesNotFit, UsageError
+from ingle_daemon.errors import DoesNotFit, RefusedByPrivacy, UsageError
 
 RULES = [
     {"kind": "infill", "match": r"x = \Z", "answer": "a + b"},
@@ -96,3 +96,9 @@ def test_the_prompt_is_shown_as_the_model_got_it(starter: Path) -> None:
     assert answer["prompt"].endswith("def f(<fim_prefix><file_sep>\n<gh_stars>")
     assert answer["completions"][0]["prompt_tokens"] > 5
     assert "as the model got it" in said
+
+
+@pytest.mark.parametrize("filename", [".env", "deploy/id_rsa", "certs/server.pem"])
+def test_a_file_of_secrets_is_not_read(scripted: support.Instance, filename: str) -> None:
+    with pytest.raises(RefusedByPrivacy, match="secrets"):
+        complete(scripted, "x = ", filename=filename)

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from ingle_daemon import client
-from ingle_daemon.errors import Busy, DoesNotFit, IngleError, ModelLoading, NoModel
+from ingle_daemon.errors import Busy, DoesNotFit, IngleError, ModelLoading, NoModel, RefusedByPrivacy
 from ingle_daemon.protocol import CompletionRequest
 from ingle_lsp.completion.stops import Plan, stop_of
 
 __all__ = ["Answer", "Ask", "Outage", "ask_daemon", "read"]
 
-_PASSING = (Busy, DoesNotFit, ModelLoading)  # no news for someone who types
+_PASSING = (Busy, DoesNotFit, ModelLoading, RefusedByPrivacy)  # no news for someone who types
 _START_AGAIN_AFTER = 10.0  # seconds
 
 Ask = Callable[[CompletionRequest, bool], AsyncGenerator[dict[str, Any], None]]

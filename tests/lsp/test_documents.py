@@ -1,0 +1,69 @@
+"""The server's document is the editor's, whatever is typed into it; and nonsense on its input never hangs it."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lsprotocol import types as lsp
+from pygls.workspace import PositionCodec, TextDocument
+
+from ingle_lsp import quirks
+from ingle_lsp.completion.context import Encoding, Hole, units
+from lsp.editor import SERVER
+
+ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
+TEXTS = st.text(st.sampled_from("ab \t\n\r\f\v\x85\u2028é世😋"), max_size=30)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What an editor replaces: from and to, in characters of the whole text."""
+
+    cut: tuple[int, int]
+    text: str
+
+
+EDITS = st.lists(st.builds(Edit, st.tuples(st.integers(0, 60), st.integers(0, 60)), TEXTS), max_size=12)
+
+
+@pytest.fixture(autouse=True)
+def _as_lsp() -> None:
+    quirks.edit_as_lsp()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@given(source=TEXTS, edits=EDITS)
+def test_any_edits_leave_both_with_the_same_text(encoding: Encoding, source: str, edits: list[Edit]) -> None:
+    document = TextDocument("file:///a", source, position_codec=PositionCodec(lsp.PositionEncodingKind(encoding)))
+    text = source
+    for edit in edits:
+        start, end = (_between_characters(text, at) for at in sorted(min(at, len(text)) for at in edit.cut))
+        where = lsp.Range(_position(text, start, encoding), _position(text, end, encoding))
+        document.apply_change(lsp.TextDocumentContentChangePartial(range=where, text=edit.text))
+        text = text[:start] + edit.text + text[end:]
+        assert document.source == text
+    assert "".join(document.lines) == text
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(st.one_of(st.binary(max_size=200), st.sampled_from([b"Content-Length: 9\r\n\r\n", b"{}", b"\r\n\r\n"])))
+)
+def test_nonsense_on_the_input_ends_with_the_input(junk: list[bytes]) -> None:
+    with subprocess.Popen(SERVER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        server.communicate(b"".join(junk), timeout=20)
+
+
+def _between_characters(text: str, at: int) -> int:
+    """No editor's cursor stands inside a line end."""
+    return at - 1 if text[at - 1 : at] == "\r" and text[at : at + 1] == "\n" and at else at
+
+
+def _position(text: str, at: int, encoding: Encoding) -> lsp.Position:
+    before = Hole(text[:at], "")
+    line = before.before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+    return lsp.Position(line, units(before.line_before, encoding))
