@@ -107,7 +107,7 @@ def main() -> None:
     finally:
         instance.close()
     report.show(
-        f"{len(written)} places in starlette; {Path(model).stem}, {note['template']} {note['fim'] or 'continuing'}",
+        f"{len(written)} places in starlette; {Path(model).stem}, {note['template']} {note.get('fim', '')}",
         [
             *(_row(variant, [_result(answer, variant) for answer in written]) for variant in variants()),
             _row(Variant("with context"), [_result(answer, Variant("")) for answer in with_context]),

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 __all__ = ["Debouncer", "Rhythm"]
 
 T = TypeVar("T")
+_GRACE = 0.1
+"""Seconds between an editor's cancellation of a request and its next one, which may want to join the work."""
 
 
 class Debouncer:
@@ -21,22 +24,41 @@ class Debouncer:
     def __init__(self, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         self._sleep = sleep
         self._live: dict[str, asyncio.Task[Any]] = {}
+        self._waiting: Counter[asyncio.Task[Any]] = Counter()
 
     async def run(self, key: str, delay: float, work: Callable[[], Awaitable[T]]) -> T | None:
         """What `work` returns `delay` seconds from now; None when it was superseded.
 
-        Cancelling this call cancels the work.
+        Cancelling this call cancels the work, unless somebody joins it at once.
         """
         self.supersede(key)
-        task = asyncio.ensure_future(self._later(delay, work))
-        self._live[key] = task
+        task = self._live[key] = asyncio.ensure_future(self._later(delay, work))
+        task.add_done_callback(lambda _: self._live.pop(key) if self._live.get(key) is task else None)
+        return await self._wait(task)
+
+    async def join(self, key: str) -> None:
+        """Wait until what is waiting or running for `key` has ended, if anything is; its result is its starter's."""
+        if task := self._live.get(key):
+            await self._wait(task)
+
+    async def _wait(self, task: asyncio.Task[T]) -> T | None:
+        self._waiting[task] += 1
         try:
             await asyncio.wait([task])  # unlike `await task`, not ended by the cancellation of the task alone
+        except asyncio.CancelledError:
+            asyncio.get_running_loop().call_later(_GRACE, self._abandon, task)
+            raise
         finally:
-            task.cancel()
-            if self._live.get(key) is task:
-                del self._live[key]
+            self._waiting[task] -= 1
+            if task.done():
+                del self._waiting[task]
         return None if task.cancelled() else task.result()
+
+    def _abandon(self, task: asyncio.Task[Any]) -> None:
+        """Cancel what nobody waits for any more."""
+        if not self._waiting[task]:
+            task.cancel()
+            del self._waiting[task]
 
     def supersede(self, key: str) -> None:
         """Cancel what is waiting or running for `key`."""

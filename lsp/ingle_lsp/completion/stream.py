@@ -41,8 +41,10 @@ def ask_daemon(request: CompletionRequest, autostart: bool) -> AsyncGenerator[di
     return client.astream("/ingle/complete", msgspec.to_builtins(request), autostart=autostart)
 
 
-async def read(events: AsyncGenerator[dict[str, Any], None], plan: Plan, line_before: str) -> Answer:
-    """The answer, as far as `plan` lets it go; the rest is never generated."""
+async def read(
+    events: AsyncGenerator[dict[str, Any], None], plan: Plan, line_before: str, so_far: Callable[[str], None]
+) -> Answer:
+    """The answer, as far as `plan` lets it go; the rest is never generated. `so_far` is told of it as it grows."""
     text = ""
     logprobs: list[float] = []
     async with aclosing(events):
@@ -52,6 +54,7 @@ async def read(events: AsyncGenerator[dict[str, Any], None], plan: Plan, line_be
             if event["type"] != "delta":
                 continue
             text += event["text"]
+            so_far(text)
             logprobs += event.get("logprobs", ())
             if "\n" in event["text"] and (stop := stop_of(text, plan, line_before)):
                 return Answer(text[: stop.at], _score(logprobs), stop.why)

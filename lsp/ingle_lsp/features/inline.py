@@ -58,6 +58,17 @@ class _Known:
     source: str = ""
 
 
+@dataclass(slots=True)
+class _Live:
+    """An answer that is being written, as far as it has got."""
+
+    hole: Hole
+    text: str = ""
+
+    def grow(self, text: str) -> None:
+        self.text = text
+
+
 @dataclass(frozen=True, slots=True)
 class _Offer:
     """A completion that was shown."""
@@ -103,6 +114,7 @@ class InlineCompletion:
         self._cache = Completions()
         self._outage = Outage()
         self._documents: dict[str, _Known] = {}
+        self._live: dict[str, _Live] = {}
         self._offer: _Offer | None = None
         self._judgements: set[asyncio.Task[None]] = set()
 
@@ -151,6 +163,10 @@ class InlineCompletion:
         if rest := self._cache.rest(document.uri, hole):
             self._debouncer.supersede(document.uri)
             return rest if rest.text.strip() else None
+        if self._may_join(document, hole):
+            await self._debouncer.join(document.uri)
+            if rest := self._cache.rest(document.uri, hole):
+                return rest if rest.text.strip() else None
         self._reject_offer(document)
         if not invoked and (gate := closed_gate(situation, settings.gates)):
             self._debouncer.supersede(document.uri)
@@ -206,6 +222,14 @@ class InlineCompletion:
         self._cache.keep(document.uri, hole, completed)
         return None if dropped_by else completed
 
+    def _may_join(self, document: Document, hole: Hole) -> bool:
+        """What was typed since a running answer was asked for is what that says, as far as it has got."""
+        live = self._live.get(document.uri)
+        if live is None or live.hole.after != hole.after or not hole.before.startswith(live.hole.before):
+            return False
+        typed = hole.before[len(live.hole.before) :]
+        return live.text.startswith(typed) or typed.startswith(live.text)
+
     def _reject_offer(self, document: Document) -> None:
         """Something else was typed than what is offered."""
         if self._offer is not None and self._offer.document.uri == document.uri:
@@ -221,13 +245,19 @@ class InlineCompletion:
 
     async def _answer(self, document: Document, request: CompletionRequest, hole: Hole) -> Answer | None:
         events = self._ask(request, self._outage.may_start(self._clock()))
+        live = _Live(hole)
+        if not request.ahead:
+            self._live[document.uri] = live
         try:
-            answer = await read(events, plan_for(hole), hole.line_before)
+            answer = await read(events, plan_for(hole), hole.line_before, live.grow)
         except IngleError as error:
             self._tell_outcome(Outcome(request.id, "failed", error.code), document)
             if message := self._outage.began(error, self._clock()):
                 self._tell(message)
             return None
+        finally:
+            if self._live.get(document.uri) is live:
+                del self._live[document.uri]
         self._outage.ended()
         return answer
 

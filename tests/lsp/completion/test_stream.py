@@ -27,14 +27,17 @@ async def events(*pieces: str, ended: list[bool]) -> AsyncGenerator[dict[str, An
 
 async def test_an_answer_is_read_to_its_end() -> None:
     ended: list[bool] = []
-    answer = await read(events("a", " + b", ended=ended), plan_for(Hole("x = ", "")), "x = ")
+    seen: list[str] = []
+    answer = await read(events("a", " + b", ended=ended), plan_for(Hole("x = ", "")), "x = ", seen.append)
     assert (answer.text, answer.stopped) == ("a + b", "end")
     assert math.isclose(answer.score, 0.5)
+    assert seen == ["a", "a + b"]
 
 
 async def test_an_answer_that_has_said_enough_is_cut_and_its_request_closed() -> None:
     ended: list[bool] = []
-    answer = await read(events("1", "\ny", " = 2", ended=ended), plan_for(Hole("x = ", "")), "x = ")
+    seen: list[str] = []
+    answer = await read(events("1", "\ny", " = 2", ended=ended), plan_for(Hole("x = ", "")), "x = ", seen.append)
     assert (answer.text, answer.stopped, ended) == ("1", "line", [True])
 
 

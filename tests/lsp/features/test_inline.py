@@ -196,3 +196,61 @@ async def test_typing_something_else_rejects_what_was_offered(desk: Desk) -> Non
     await desk.complete("x = ay", 0, 6)
     await desk.told_of(3)
     assert [outcome.kind for outcome in desk.outcomes] == ["shown", "rejected", "shown"]
+
+
+class SlowDesk(Desk):
+    """Answers piece by piece, as far as the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        self.read = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def _answer(self, request: CompletionRequest, autostart: bool) -> AsyncGenerator[dict[str, Any], None]:
+        self.asked.append(request)
+        try:
+            while (piece := await self.pieces.get()) is not None:
+                yield {"type": "delta", "text": piece}
+                self.read.set()
+            yield {"type": "done", "reason": "end"}
+        finally:
+            self.closed.set()
+
+
+async def test_typing_what_is_being_written_joins_it() -> None:
+    desk = SlowDesk()
+    first = asyncio.create_task(desk.complete("x = ", 0, 4))
+    desk.pieces.put_nowait("al")
+    await desk.read.wait()
+    first.cancel()  # as editors do at the next key
+    second = asyncio.create_task(desk.complete("x = a", 0, 5))
+    desk.pieces.put_nowait("pha")
+    desk.pieces.put_nowait(None)
+    (item,) = await second
+    assert item.insert_text == "x = alpha"
+    assert len(desk.asked) == 1
+
+
+async def test_typing_something_else_ends_what_is_being_written() -> None:
+    desk = SlowDesk()
+    first = asyncio.create_task(desk.complete("x = ", 0, 4))
+    desk.pieces.put_nowait("al")
+    await desk.read.wait()
+    second = asyncio.create_task(desk.complete("x = b", 0, 5))
+    assert await first == []
+    await desk.closed.wait()
+    desk.pieces.put_nowait("eta")
+    desk.pieces.put_nowait(None)
+    (item,) = await second
+    assert item.insert_text == "x = beta"
+    assert len(desk.asked) == 2
+
+
+async def test_a_request_that_was_cancelled_is_ended_soon() -> None:
+    desk = SlowDesk()
+    first = asyncio.create_task(desk.complete("x = ", 0, 4))
+    desk.pieces.put_nowait("al")
+    await desk.read.wait()
+    first.cancel()
+    await asyncio.wait_for(desk.closed.wait(), 5)
