@@ -1,12 +1,12 @@
 """What completions are worth: real code, cut at sampled places, completed by the real daemon, compared with the
 original.
 
-Three kinds of places: a line cut somewhere (`line`), a bracket's content taken out with the rest of the line left
-(`mid-line`), the lines of a small block taken out (`block`). An answer is generated once, to its own end; stops,
-filters and the score are then applied as ingle-lsp applies them, with each switched off in turn. `exact` is the share
-of places whose first line was written as it stood, `shown` the share in which anything was shown, `right` the share of
-the shown that were exact, `saved` the characters that a shown one saves on average: those of an exact one, none of
-another.
+Four kinds of places: a line cut between words (`line`) or inside one (`word`), a bracket's content taken out with the
+rest of the line left (`mid-line`), the lines of a small block taken out (`block`). An answer is generated once, to its
+own end; stops, filters and the score are then applied as ingle-lsp applies them, with each switched off in turn.
+`exact` is the share of places whose first line was written as it stood, `shown` the share in which anything was shown,
+`right` the share of the shown that were exact, `saved` the characters that a shown one saves on average: those of an
+exact one, none of another.
 
 Code that the model has not seen: starlette, which the FIM-trained model's makers held out.
 
@@ -40,7 +40,7 @@ from ingle_lsp.completion.syntax import Syntax
 from ingle_lsp.settings import Filters, Gates, Settings
 
 ROOT = Path(starlette.__file__).parent
-KINDS = ("line", "mid-line", "block")
+KINDS = ("line", "word", "mid-line", "block")
 LONGEST = 48
 PROMPT_TOKENS = 256
 """The small FIM-trained model was trained on no more."""
@@ -158,8 +158,9 @@ def _place(filename: str, text: str, kind: str, rng: random.Random) -> Place | N
     line, before, after = lines[number].rstrip("\n"), "".join(lines[:number]), "".join(lines[number + 1 :])
     if len(line.strip()) < 8 or line.lstrip().startswith(("#", '"', "'", "import", "from")):
         return None
-    if kind == "line":
-        cuts = [match.start() for match in re.finditer(r"\b|(?<=\W)", line) if line[: match.start()].strip()]
+    if kind in ("line", "word"):
+        where = r"\b|(?<=\W)" if kind == "line" else r"(?<=\w)(?=\w)"
+        cuts = [match.start() for match in re.finditer(where, line) if line[: match.start()].strip()]
         cuts = [cut for cut in cuts if len(line) - cut >= 4]
         if not cuts:
             return None

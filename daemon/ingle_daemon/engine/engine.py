@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from ingle_daemon.engine.cache import Cache
 from ingle_daemon.engine.frames import OWN
+from ingle_daemon.engine.heal import Healing
 from ingle_daemon.engine.pace import Pace
 from ingle_daemon.engine.prepare import Prepared
 from ingle_daemon.engine.refresh import Refresh, Stale
@@ -99,6 +100,7 @@ class Engine:
             max_new=prepared.max_new,
             joint=prepared.joint,
             splice=self._splice,
+            healing=Healing(prepared.half_word),
         )
         sampler = Sampler(request.sampling, self._runner.vocab.size)
         sampler.accept(prepared.tokens)
@@ -303,17 +305,24 @@ class Engine:
             sequence.clocks.first_token = now
         if not sequence.max_new:  # a warm-up: the prompt was all
             return "limit"
-        token = self._runner.sample(run.sampler, output)
+        token = self._next_token(run, output)
         if self._runner.vocab.is_end(token):
             return "end"
         sequence.tokens.append(token)
-        logprobs = (self._runner.logprob(output, token),) if sequence.logprobs else ()
-        text = sequence.text.feed(self._runner.vocab.piece(token))
+        piece = sequence.healing.take(self._runner.vocab.piece(token))
+        logprobs = (self._runner.logprob(output, token),) if sequence.logprobs and piece else ()
+        text = sequence.text.feed(piece)
         reason = self._reason_to_stop(sequence, now)
         if reason and not sequence.text.ended:
             text += sequence.text.flush()
         self._tell(sequence, Delta(text, (token,), logprobs))
         return reason
+
+    def _next_token(self, run: _Run, output: int) -> int:
+        """Draw freely, or, inside a word, among those that spell it."""
+        if not run.sequence.healing.done and (allowed := run.sequence.healing.allowed(self._runner.vocab)):
+            return self._runner.best_of(allowed, output)
+        return self._runner.sample(run.sampler, output)
 
     @staticmethod
     def _reason_to_stop(sequence: Sequence, now: float) -> StopReason | None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from ingle_daemon.engine.chat import ChatTemplate
+from ingle_daemon.engine.heal import split
 from ingle_daemon.engine.runner import Vocabulary
 from ingle_daemon.errors import DoesNotFit, UsageError
 from ingle_daemon.fim.assemble import assemble
@@ -33,12 +36,14 @@ class Prepared:
     """A request ready to run: at most `max_new` tokens after `tokens`, stopping at any of `stops` too.
 
     `joint`: the index at which the suffix of a prefix-suffix-middle prompt begins; 0 where there is none.
+    `half_word`: what the prompt was cut short by, for the answer to begin with; see heal.py.
     """
 
     tokens: list[int]
     stops: tuple[str, ...]
     max_new: int
     joint: int = 0
+    half_word: str = ""
 
 
 class Preparer:
@@ -58,16 +63,19 @@ class Preparer:
         wanted = request.limits.max_tokens
         if isinstance(request.prompt, InfillPrompt):
             budget = min(self._infill_budget, self._n_ctx - min(wanted or _INFILL_ANSWER, self._n_ctx // 2))
-            assembled = assemble(request.prompt, self._vocab, self._fim, budget)
+            head, half_word = split(request.prompt.prefix)
+            prompt = msgspec.structs.replace(request.prompt, prefix=head)
+            assembled = assemble(prompt, self._vocab, self._fim, budget)
             tokens, stops, joint = assembled.tokens or self._empty(), assembled.stops, assembled.joint
         else:
+            half_word = ""
             self._refuse_hopeless(request.prompt)
             tokens, stops, joint = self._tokens(request.prompt), (), 0
         room = self._n_ctx - len(tokens)
         if room < 1:
             raise _does_not_fit(len(tokens), self._n_ctx, exact=True)
         max_new = room if wanted is None else max(min(wanted, room), 0)
-        return Prepared(tokens, (*request.limits.stop, *stops), max_new, joint)
+        return Prepared(tokens, (*request.limits.stop, *stops), max_new, joint, half_word)
 
     def fit(self, prompt: Prompt, reserved: int) -> Fit:
         """Count without running. A prompt many times too large is bounded from below, not counted."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import llama_cpp as llama
@@ -116,6 +118,23 @@ class Vocabulary:
         """The text of `tokens`, special ones as they are written."""
         raw = b"".join(self._read_piece(token, special=True) for token in tokens)
         return raw.decode("utf-8", errors="replace")
+
+    def spelling_of(self, text: bytes) -> list[int]:
+        """The tokens that `text` can be continued or begun with: those whose bytes begin with it, or it with theirs."""
+        pieces, ids = self._in_order
+        after = bisect_left(pieces, text + b"\xff" * 8)  # no UTF-8 holds that byte
+        found = ids[bisect_left(pieces, text) : after]
+        for length in range(1, len(text)):
+            at = bisect_left(pieces, text[:length])
+            if at < len(pieces) and pieces[at] == text[:length]:
+                found.append(ids[at])
+        return found
+
+    @cached_property
+    def _in_order(self) -> tuple[list[bytes], list[int]]:
+        """All tokens that stand for something, in the order of their bytes."""
+        ordered = sorted((self.piece(token), token) for token in range(self.size) if self.piece(token))
+        return [piece for piece, _ in ordered], [token for _, token in ordered]
 
     def special_spellings(self) -> list[str]:
         """The spellings of all control tokens."""
@@ -271,6 +290,10 @@ class Runner:
         if sampler.greedy:
             return int(self.logits(output).argmax())
         return sampler.draw(self._context, self._views.rows[output])
+
+    def best_of(self, tokens: Sequence[int], output: int) -> int:
+        """The most probable of `tokens` after output `output` of the last batch."""
+        return tokens[int(self.logits(output)[tokens].argmax())]
 
     def logprob(self, output: int, token: int) -> float:
         """The natural logarithm of the model's own probability of `token` after output `output`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ingle_daemon.engine.draft import PromptLookup
+from ingle_daemon.engine.heal import Healing
 from ingle_daemon.engine.text import TextStream
 from ingle_daemon.protocol import Limits, Priority, Sampling
 
@@ -59,6 +60,7 @@ class Sequence:
     joint: int = 0
     splice: bool = False
     """Lent cells will do."""
+    healing: Healing = field(default_factory=lambda: Healing(""))
     slot: int = -1
     evaluated: int = 0
     hold: int = 0
@@ -97,7 +99,8 @@ class Sequence:
     def guess(self) -> None:
         """Draft what may follow the token drawn last, which is all that is left to evaluate."""
         left = self.max_new - self.generated - 1
-        self.draft = self.lookup.propose(self.tokens, left) if self.decoding and left > 0 else []
+        free = self.decoding and self.healing.done and left > 0
+        self.draft = self.lookup.propose(self.tokens, left) if free else []
 
     def enter(self, slot: int, evaluated: int) -> None:
         """Run in `slot`, which holds the first `evaluated` tokens."""
