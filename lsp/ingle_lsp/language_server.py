@@ -16,6 +16,7 @@ from pygls.workspace import TextDocument
 from ingle_daemon import __version__
 from ingle_lsp import quirks
 from ingle_lsp.completion.context import Encoding, name_in
+from ingle_lsp.features.actions import COMMAND, Actions, listed
 from ingle_lsp.features.inline import ACCEPTED, Document, InlineCompletion
 from ingle_lsp.settings import Settings, parse
 
@@ -30,6 +31,7 @@ class IngleLanguageServer(LanguageServer):
     def __init__(self) -> None:
         super().__init__("ingle-lsp", __version__, converter_factory=quirks.tolerant_converter)
         self.inline = InlineCompletion(tell=self.tell)
+        self.actions = Actions(self, self.tell)
         self.settings = Settings()
 
     def configure(self, options: object) -> None:
@@ -89,5 +91,13 @@ def create() -> IngleLanguageServer:
     @server.command(ACCEPTED)
     async def accepted(ls: IngleLanguageServer, completion: str) -> None:
         await ls.inline.accepted(completion, ls.settings)
+
+    @server.feature(lsp.TEXT_DOCUMENT_CODE_ACTION)
+    def code_action(params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+        return listed(params)
+
+    @server.command(COMMAND)
+    async def act(ls: IngleLanguageServer, name: str, uri: str, span: list[int], words: str) -> None:
+        await ls.actions.act(name, uri, span, words)
 
     return server

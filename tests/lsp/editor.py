@@ -22,6 +22,15 @@ URI = "file:///code/app/lib/x.py"
 SERVER = (sys.executable, "-m", "ingle_lsp.server", "--stdio")
 
 
+_ABLE = lsp.WorkspaceClientCapabilities(
+    workspace_edit=lsp.WorkspaceEditClientCapabilities(
+        document_changes=True,
+        resource_operations=[lsp.ResourceOperationKind.Create],
+        change_annotation_support=lsp.ChangeAnnotationsSupportOptions(),
+    )
+)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a request will be answered with."""
@@ -42,6 +51,12 @@ class Editor:
         self.client = client
         self.answer: lsp.InitializeResult | None = None
         self._versions: dict[str, int] = {}
+        self._offered: list[lsp.WorkspaceEdit] = []
+
+        @client.feature(lsp.WORKSPACE_APPLY_EDIT)
+        def take(params: lsp.ApplyWorkspaceEditParams) -> lsp.ApplyWorkspaceEditResult:
+            self._offered.append(params.edit)
+            return lsp.ApplyWorkspaceEditResult(applied=True)
 
     @property
     def pid(self) -> int:
@@ -53,12 +68,19 @@ class Editor:
         """What the user was shown so far."""
         return [message.message for message in self.client.messages]
 
-    async def initialize(self, encoding: str, options: object) -> None:
+    def offered(self) -> list[lsp.WorkspaceEdit]:
+        """The edits that were offered since this was asked last."""
+        edits, self._offered = self._offered, []
+        return edits
+
+    async def initialize(self, encoding: str, options: object, *, able: bool) -> None:
         capabilities = lsp.ClientCapabilities(
             general=lsp.GeneralClientCapabilities(position_encodings=[lsp.PositionEncodingKind(encoding)]),
             text_document=lsp.TextDocumentClientCapabilities(
                 inline_completion=lsp.InlineCompletionClientCapabilities()
             ),
+            workspace=_ABLE if able else None,
+            window=lsp.WindowClientCapabilities(work_done_progress=True) if able else None,
         )
         self.answer = await self.client.initialize_session(
             lsp.InitializeParams(
@@ -111,13 +133,13 @@ class Editor:
         """What the offered items insert."""
         return [str(item.insert_text) for item in await self.complete(line, character, **how)]
 
-    async def send(self, method: str, params: Mapping[str, object]) -> Any:
-        """The answer to a request that is sent as it stands, valid or not."""
+    async def send(self, method: str, params: Mapping[str, object], result: type | None = None) -> Any:
+        """The answer to a request that is sent as it stands, valid or not; as a `result`, or as the protocol says."""
         protocol = self.client.protocol
         request_id = str(uuid.uuid4())
         answer: Future[Any] = Future()
         protocol._request_futures[request_id] = answer
-        protocol._result_types[request_id] = protocol.get_result_type(method)
+        protocol._result_types[request_id] = result or protocol.get_result_type(method)
         protocol._send_data({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         return await asyncio.wrap_future(answer)
 
@@ -126,12 +148,14 @@ class Editor:
 
 
 @asynccontextmanager
-async def started(env: Mapping[str, str], *, encoding: str = "utf-16", options: object = None) -> AsyncIterator[Editor]:
-    """A new editor whose server runs with the environment `env`."""
+async def started(
+    env: Mapping[str, str], *, encoding: str = "utf-16", options: object = None, able: bool = False
+) -> AsyncIterator[Editor]:
+    """A new editor whose server runs with the environment `env`; an `able` one confirms edits and shows progress."""
     client = make_test_lsp_client()
     await client.start_io(*SERVER, env=dict(env))
     editor = Editor(client)
-    await editor.initialize(encoding, options)
+    await editor.initialize(encoding, options, able=able)
     yield editor
     await client.shutdown_session()
     await client.stop()  # type: ignore[no-untyped-call]
