@@ -15,9 +15,10 @@ from pygls.workspace import TextDocument
 
 from ingle_daemon import __version__
 from ingle_lsp import quirks
-from ingle_lsp.completion.context import Encoding, name_in
+from ingle_lsp.completion.context import Encoding, hole_at, name_in
 from ingle_lsp.features.actions import COMMAND, Actions, listed
 from ingle_lsp.features.inline import ACCEPTED, Document, InlineCompletion
+from ingle_lsp.features.items import as_inline_params, as_item
 from ingle_lsp.settings import Settings, parse
 
 __all__ = ["IngleLanguageServer", "create"]
@@ -83,6 +84,17 @@ def create() -> IngleLanguageServer:
             return lsp.InlineCompletionList([])
         items = await ls.inline.items(ls.document(open_document), params, ls.settings)
         return lsp.InlineCompletionList(items)
+
+    @server.feature(lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions())
+    async def completion(ls: IngleLanguageServer, params: lsp.CompletionParams) -> lsp.CompletionList:
+        open_document = ls.workspace.text_documents.get(unquote(params.text_document.uri))
+        if open_document is None or not ls.settings.completion_items:
+            return lsp.CompletionList(is_incomplete=False, items=[])
+        document = ls.document(open_document)
+        items = await ls.inline.items(document, as_inline_params(params), ls.settings)
+        hole = hole_at(document.source, params.position.line, params.position.character, document.encoding)
+        found = [as_item(item, hole.line_before, params.position) for item in items]
+        return lsp.CompletionList(is_incomplete=True, items=found)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(ls: IngleLanguageServer, params: lsp.DidCloseTextDocumentParams) -> None:

@@ -48,6 +48,8 @@ class Settings(_Section, frozen=True, kw_only=True, rename="camel"):
     """The pause in typing that is waited for; null goes by how fast the user types. A request by hand does not wait."""
     min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.4
     """Completions that the model is less sure of are not shown: the mean probability of their tokens."""
+    completion_items: bool = False
+    """Completions as entries of the completion menu too, for editors without ghost text."""
     gates: Gates = Gates()
     filters: Filters = Filters()
 

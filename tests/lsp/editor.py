@@ -133,7 +133,7 @@ class Editor:
         """What the offered items insert."""
         return [str(item.insert_text) for item in await self.complete(line, character, **how)]
 
-    async def send(self, method: str, params: Mapping[str, object], result: type | None = None) -> Any:
+    async def send(self, method: str, params: Mapping[str, object], result: Any = None) -> Any:
         """The answer to a request that is sent as it stands, valid or not; as a `result`, or as the protocol says."""
         protocol = self.client.protocol
         request_id = str(uuid.uuid4())
