@@ -64,7 +64,14 @@ def create() -> IngleLanguageServer:
     """A server with everything registered, not yet running."""
     quirks.edit_as_lsp()
     server = IngleLanguageServer()
+    _register_settings(server)
+    _register_inline_completion(server)
+    _register_completion(server)
+    _register_actions(server)
+    return server
 
+
+def _register_settings(server: IngleLanguageServer) -> None:
     @server.feature(lsp.INITIALIZE)
     def initialize(ls: IngleLanguageServer, params: lsp.InitializeParams) -> None:
         ls.configure(params.initialization_options)
@@ -74,6 +81,8 @@ def create() -> IngleLanguageServer:
         if isinstance(params.settings, dict) and "ingle" in params.settings:
             ls.configure(params.settings["ingle"])
 
+
+def _register_inline_completion(server: IngleLanguageServer) -> None:
     # Without the options pygls does not advertise the feature, and no editor asks.
     @server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION, lsp.InlineCompletionOptions())
     async def inline_completion(
@@ -85,6 +94,16 @@ def create() -> IngleLanguageServer:
         items = await ls.inline.items(ls.document(open_document), params, ls.settings)
         return lsp.InlineCompletionList(items)
 
+    @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
+    def did_close(ls: IngleLanguageServer, params: lsp.DidCloseTextDocumentParams) -> None:
+        ls.inline.close(params.text_document.uri)
+
+    @server.command(ACCEPTED)
+    async def accepted(ls: IngleLanguageServer, completion: str) -> None:
+        await ls.inline.accepted(completion, ls.settings)
+
+
+def _register_completion(server: IngleLanguageServer) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions())
     async def completion(ls: IngleLanguageServer, params: lsp.CompletionParams) -> lsp.CompletionList:
         open_document = ls.workspace.text_documents.get(unquote(params.text_document.uri))
@@ -96,14 +115,8 @@ def create() -> IngleLanguageServer:
         found = [as_item(item, hole.line_before, params.position) for item in items]
         return lsp.CompletionList(is_incomplete=True, items=found)
 
-    @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
-    def did_close(ls: IngleLanguageServer, params: lsp.DidCloseTextDocumentParams) -> None:
-        ls.inline.close(params.text_document.uri)
 
-    @server.command(ACCEPTED)
-    async def accepted(ls: IngleLanguageServer, completion: str) -> None:
-        await ls.inline.accepted(completion, ls.settings)
-
+def _register_actions(server: IngleLanguageServer) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_CODE_ACTION)
     def code_action(params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
         return listed(params)
@@ -111,5 +124,3 @@ def create() -> IngleLanguageServer:
     @server.command(COMMAND)
     async def act(ls: IngleLanguageServer, name: str, uri: str, span: list[int], words: str) -> None:
         await ls.actions.act(name, uri, span, words)
-
-    return server

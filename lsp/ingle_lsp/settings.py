@@ -35,8 +35,8 @@ class Filters(_Section, frozen=True, kw_only=True, rename="camel"):
     suffix_lines: bool = True
     suffix_overlap: bool = True
     line_above: bool = True
-    stray_closers: bool = True
-    unreadable: bool = True
+    stray_closers: bool = False
+    unreadable: bool = False
 
 
 class Settings(_Section, frozen=True, kw_only=True, rename="camel"):

@@ -53,7 +53,7 @@ class Editor:
         self._versions: dict[str, int] = {}
         self._offered: list[lsp.WorkspaceEdit] = []
 
-        @client.feature(lsp.WORKSPACE_APPLY_EDIT)
+        @client.feature(lsp.WORKSPACE_APPLY_EDIT)  # type: ignore[untyped-decorator]
         def take(params: lsp.ApplyWorkspaceEditParams) -> lsp.ApplyWorkspaceEditResult:
             self._offered.append(params.edit)
             return lsp.ApplyWorkspaceEditResult(applied=True)

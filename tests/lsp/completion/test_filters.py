@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from ingle_lsp.completion.filters import FILTERS, filtered
 from ingle_lsp.completion.syntax import Syntax
 from ingle_lsp.settings import Filters
 
-ALL = Filters()
+ALL = Filters(stray_closers=True, unreadable=True)
 
 
 def clean(answer: str, hole: Hole) -> str:
@@ -92,7 +93,7 @@ def test_what_makes_good_code_unreadable_is_not_shown() -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_every_filter_can_be_turned_off(name: str) -> None:
-    off = Filters(**{name: False})
+    off = msgspec.structs.replace(ALL, **{name: False})
     cases = {
         "suffix_lines": ("", "a\nb\nc", "\nb\n", "a\nb\nc"),
         "suffix_overlap": ("f(", "a)", ")", "a)"),
