@@ -122,6 +122,15 @@ def test_a_typed_token_costs_itself_and_three_more(runner: Runner, typed: list[t
 
 
 @pytest.mark.model
+def test_the_same_prompt_again_is_lent_the_same(runner: Runner, typed: list[tuple[list[int], int]]) -> None:
+    bench = Bench(runner)
+    bench.answer(0, *typed[0])
+    once = bench.answer(1, *typed[3])
+    assert bench.answer(2, *typed[3]) == once
+    assert (bench.timings[2].prompt_n, bench.timings[2].splice_n) == (1, 139)
+
+
+@pytest.mark.model
 def test_whoever_lent_stays_exact(runner: Runner, typed: list[tuple[list[int], int]]) -> None:
     (first, joint), (last, last_joint) = typed[0], typed[-1]
     exact = Bench(runner).answer(0, first)

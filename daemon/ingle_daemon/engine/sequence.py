@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ingle_daemon.engine.draft import PromptLookup
 from ingle_daemon.engine.heal import Healing
+from ingle_daemon.engine.splice import HEAD
 from ingle_daemon.engine.text import TextStream
 from ingle_daemon.protocol import Limits, Priority, Sampling
 
@@ -105,7 +106,8 @@ class Sequence:
     def enter(self, slot: int, evaluated: int) -> None:
         """Run in `slot`, which holds the first `evaluated` tokens."""
         self.slot, self.evaluated, self.shift = slot, evaluated, 0
-        self.hold = self.joint if self.splice and evaluated <= self.joint else 0
+        # What was joined before has left the suffix's head behind, too: the same prompt again may join as it did.
+        self.hold = max(self.joint, evaluated) if self.splice and evaluated <= self.joint + HEAD else 0
 
     def join(self, slot: int, evaluated: int, shift: int) -> None:
         """Go on in `slot`, where a block of lent cells reaches up to `evaluated`."""

@@ -18,13 +18,13 @@ from difflib import SequenceMatcher
 
 from ingle_daemon.engine.tokens import common_prefix
 
-__all__ = ["MAX_DRIFT", "Block", "find_block"]
+__all__ = ["HEAD", "MAX_DRIFT", "Block", "find_block"]
 
 MAX_DRIFT = 64
 """Tokens by which the prefix may have changed since the suffix was evaluated."""
 _SMALLEST = 64
 """Shorter blocks are evaluated as fast."""
-_HEAD = 2
+HEAD = 2
 """Tokens of the suffix, its marker among them, that are evaluated anew all the same: what follows reads from these
 what stands before the hole. Lending them too makes the next token's distribution differ three to five times as much."""
 _NEAR = 32
@@ -62,7 +62,7 @@ def _block(slot: int, tokens: list[int], prompt: list[int], joint: int) -> Block
     suffix = prompt[joint:-1]
     start, at, length = _whole(tokens, suffix, shared) or _later_part(tokens, suffix, shared)
     drift = (start - shared) + (joint + at - shared)
-    anew = max(_HEAD - at, 0)
+    anew = max(HEAD - at, 0)
     # A block longer than the drift also keeps the positions after it ascending.
     if length - anew < max(_SMALLEST, 2 * drift) or drift > MAX_DRIFT:
         return None
