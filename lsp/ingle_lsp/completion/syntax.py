@@ -6,6 +6,8 @@ depends on it is left out. This module knows neither models nor editors.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +21,8 @@ Kind = Literal["code", "string", "comment"]
 
 _LARGEST = 1_000_000
 """Bytes; a larger document has no syntax, because its first parse would be felt."""
+_PATIENCE = 0.003
+"""Seconds for a tree between two keys."""
 _BY_EDITOR = {
     "javascriptreact": "javascript",
     "typescriptreact": "tsx",
@@ -46,20 +50,37 @@ def language_of(language_id: str, filename: str) -> str:
 class Syntax:
     """The syntax tree of one document's latest text."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._parser = _parser(language)
         self._source = b""
         self._tree: Tree | None = None
+        self._stale = False
+        self.slow = False
 
     def update(self, source: str) -> None:
         """The document is `source` now."""
         new = source.encode("utf-8", "replace") if len(source) <= _LARGEST else b""
         if self._tree is not None and new != self._source:
             _edit(self._tree, self._source, new)
-            self._tree = self._parser.parse(new, self._tree)
+            self._source, self._stale = new, True
+            if not self.slow:
+                self.settle()
         elif self._tree is None and new:
+            self._source = new
             self._tree = self._parser.parse(new)
-        self._source = new
+
+    def settle(self) -> None:
+        """Read again what has changed. It takes long while a bracket is open that all the rest seems to be inside of.
+
+        Then `slow` is set, and until this is called again, in a pause, the tree is the old one with its nodes moved:
+        good enough for what is asked of it.
+        """
+        if self._tree is None or not self._stale:
+            return
+        begin = self._clock()
+        self._tree, self._stale = self._parser.parse(self._source, self._tree), False
+        self.slow = self._clock() - begin > _PATIENCE
 
     def kind_at(self, before: str) -> Kind:
         """What the place after the text `before`, the document's beginning, is in."""

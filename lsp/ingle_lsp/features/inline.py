@@ -31,6 +31,8 @@ from ingle_lsp.settings import Settings
 __all__ = ["ACCEPTED", "Document", "InlineCompletion"]
 
 ACCEPTED = "ingle.accepted"
+_PAUSE = 0.3
+"""Seconds without a key after which there is time to read a document's syntax again."""
 _JUDGED_AFTER = 30.0
 """Seconds after which an accepted completion counts as kept or changed."""
 
@@ -56,6 +58,7 @@ class _Known:
     syntax: Syntax | None
     hole: Hole
     source: str = ""
+    settling: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
@@ -188,6 +191,10 @@ class InlineCompletion:
             self._rhythm.key(self._clock())
         if known.syntax:
             known.syntax.update(document.source)
+            if known.settling is not None:
+                known.settling.cancel()
+            if known.syntax.slow:
+                known.settling = asyncio.get_running_loop().call_later(_PAUSE, known.syntax.settle)
         deleted = len(hole.before) < len(before.before) and before.before.startswith(hole.before)
         return Situation(hole, known.syntax.kind_at(hole.before) if known.syntax else "code", deleted)
 

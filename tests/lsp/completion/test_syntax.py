@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def test_code_that_is_broken_already_is_not_judged() -> None:
 
 @given(st.lists(st.text(st.sampled_from("ab'#\n(é😋\ud800 "), max_size=20), min_size=2, max_size=5), st.integers(0, 20))
 def test_an_updated_tree_is_the_tree_of_the_text(texts: list[str], at: int) -> None:
-    kept = Syntax("python")
+    kept = Syntax("python", clock=lambda: 0.0)
     for text in texts:
         kept.update(text)
     fresh = Syntax("python")
@@ -85,3 +87,20 @@ def test_a_language_is_known_by_the_editors_word_or_the_files_name(
     language_id: str, filename: str, language: str
 ) -> None:
     assert language_of(language_id, filename) == language
+
+
+def test_while_reading_is_slow_the_old_tree_is_moved_along() -> None:
+    took = 1.0
+    moments = itertools.count()
+    syntax = Syntax("python", clock=lambda: next(moments) * took)
+    lines = "x = 'abc'\n" * 100
+    syntax.update(lines)
+    syntax.update("y = (\n" + lines)
+    slow = [syntax.slow]
+    syntax.update("y = ( # note\n" + lines)
+    assert syntax.kind_at("y = ( # note\n" + lines[:-3]) == "string"
+    assert syntax.kind_at("y = ( # no") == "code"
+    took = 0.0
+    syntax.settle()
+    assert [*slow, syntax.slow] == [True, False]
+    assert syntax.kind_at("y = ( # no") == "comment"
