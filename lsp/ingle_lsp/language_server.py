@@ -63,6 +63,7 @@ class IngleLanguageServer(LanguageServer):
 def create() -> IngleLanguageServer:
     """A server with everything registered, not yet running."""
     quirks.edit_as_lsp()
+    quirks.forget_what_is_handled()
     server = IngleLanguageServer()
     _register_settings(server)
     _register_inline_completion(server)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lsprotocol.types import TextDocumentContentChangePartial
     from pygls.workspace import TextDocument
 
-__all__ = ["edit_as_lsp", "lean_attrs", "tolerant_converter"]
+__all__ = ["edit_as_lsp", "forget_what_is_handled", "lean_attrs", "tolerant_converter"]
 
 
 @contextlib.contextmanager
@@ -72,3 +72,21 @@ def edit_as_lsp() -> None:
 
     TextDocument.lines = property(lines)  # type: ignore[assignment, method-assign]
     TextDocument._apply_incremental_change = apply  # type: ignore[assignment, method-assign]  # noqa: SLF001
+
+
+def forget_what_is_handled() -> None:
+    """pygls keeps the future of every notification that it handles itself: 2 kB a keystroke, for ever."""
+    from pygls.protocol import JsonRPCProtocol
+
+    execute = JsonRPCProtocol._execute_handler  # noqa: SLF001
+
+    def executed(
+        protocol: JsonRPCProtocol, msg_id: str | int, handler: Any, callback: Callable[[Any], Any], **how: Any
+    ) -> None:
+        def finished(future: Any) -> None:
+            protocol._request_futures.pop(msg_id, None)  # noqa: SLF001
+            callback(future)
+
+        execute(protocol, msg_id, handler, callback=finished, **how)
+
+    JsonRPCProtocol._execute_handler = executed  # type: ignore[method-assign,assignment]  # noqa: SLF001

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lsprotocol import types as lsp
-from pygls.workspace import PositionCodec, TextDocument
+from pygls.workspace import PositionCodec, TextDocument, Workspace
 
 from ingle_lsp import quirks
 from ingle_lsp.completion.context import Encoding, Hole, units
+from ingle_lsp.language_server import create
 from lsp.editor import SERVER
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
@@ -67,3 +68,18 @@ def _position(text: str, at: int, encoding: Encoding) -> lsp.Position:
     before = Hole(text[:at], "")
     line = before.before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
     return lsp.Position(line, units(before.line_before, encoding))
+
+
+async def test_what_was_handled_is_forgotten() -> None:
+    server = create()
+    protocol = server.protocol
+    protocol._workspace = Workspace(None)
+    item = lsp.TextDocumentItem("file:///a.py", lsp.LanguageKind.Python, 1, "x\n")
+    protocol._handle_notification(lsp.TEXT_DOCUMENT_DID_OPEN, lsp.DidOpenTextDocumentParams(item))
+    here = lsp.Range(lsp.Position(0, 0), lsp.Position(0, 0))
+    for version in range(2, 52):
+        change = lsp.TextDocumentContentChangePartial(range=here, text="y")
+        document = lsp.VersionedTextDocumentIdentifier(uri=item.uri, version=version)
+        protocol._handle_notification(lsp.TEXT_DOCUMENT_DID_CHANGE, lsp.DidChangeTextDocumentParams(document, [change]))
+    assert server.workspace.get_text_document(item.uri).source == "y" * 50 + "x\n"
+    assert protocol._request_futures == {}
