@@ -77,7 +77,7 @@ class Completions:
             self._traces.outcome(outcome, time.time())
         try:
             await asyncio.to_thread(self._journal.add, outcomes, time.time())
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             _log.warning("outcomes are not written down", extra={"error": type(error).__name__})
 
     async def stats(self, days: float) -> dict[str, Any]:

@@ -24,12 +24,12 @@ _VERSION = 1
 _DAYS = 180
 _DAY = 24 * 3600.0
 _SCHEMA = """
-CREATE TABLE completions (
+CREATE TABLE IF NOT EXISTS completions (
     id TEXT PRIMARY KEY, at REAL NOT NULL, language TEXT NOT NULL, fate TEXT NOT NULL, reason TEXT NOT NULL,
     characters INTEGER NOT NULL, score REAL, wait_ms REAL, text TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX completions_at ON completions (at);
-CREATE TABLE skipped (day INTEGER NOT NULL, gate TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (day, gate));
+CREATE INDEX IF NOT EXISTS completions_at ON completions (at);
+CREATE TABLE IF NOT EXISTS skipped (day INTEGER NOT NULL, gate TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (day, gate));
 """
 _BUCKETS = 5
 """Of the score, from 0 to 1."""
@@ -119,7 +119,7 @@ class Journal:
             connection.execute("PRAGMA journal_mode = WAL")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
             if not self._checked and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("malformed")
             self._checked = True
