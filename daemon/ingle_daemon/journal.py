@@ -29,7 +29,9 @@ CREATE TABLE IF NOT EXISTS completions (
     characters INTEGER NOT NULL, score REAL, wait_ms REAL, text TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS completions_at ON completions (at);
-CREATE TABLE IF NOT EXISTS skipped (day INTEGER NOT NULL, gate TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (day, gate));
+CREATE TABLE IF NOT EXISTS skipped (
+    day INTEGER NOT NULL, gate TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (day, gate)
+);
 """
 _BUCKETS = 5
 """Of the score, from 0 to 1."""
