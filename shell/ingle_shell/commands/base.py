@@ -1,0 +1,41 @@
+"""What every subcommand is declared with. Knows argparse, no command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it no other way
+
+__all__ = ["Command", "add", "count"]
+
+
+class Command(NamedTuple):
+    """What a command asks for, and how people read the answer; nothing is printed of an empty text."""
+
+    run: Callable[[argparse.Namespace], Any]
+    render: Callable[[Any], str]
+
+
+def add(
+    commands: Commands, name: str, what: str, command: Command, *, as_json: bool = False
+) -> argparse.ArgumentParser:
+    """Declare a command. `what` is its help; with `as_json` it takes `--json`."""
+    parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    parser.set_defaults(command=command)
+    if as_json:
+        parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON, for programs")
+    return parser
+
+
+def count(text: str) -> int:
+    """An argument that is a whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+count.__name__ = "count (1 or more)"  # argparse calls a type by its name where it refuses a value
