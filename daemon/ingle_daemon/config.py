@@ -44,7 +44,8 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     gpu_layers: Layers = -1
     """Layers on the GPU; -1 is all."""
     kv_type: Literal["auto", "f16", "q8_0"] = "auto"
-    """What the KV cache holds. On a CPU q8_0 decodes faster at depth and token-exactly; "auto" takes it there."""
+    """What the KV cache holds. On a CPU q8_0 answers token-exactly, f16 evaluates long prompts up to twice as fast;
+    "auto" is q8_0 there and f16 on a GPU."""
     batch: Tokens = 256
     """Tokens evaluated in one step at most; a smaller one cancels sooner."""
     splice: Literal["auto", "off"] = "auto"

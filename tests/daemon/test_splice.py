@@ -215,3 +215,21 @@ def test_a_joined_answer_goes_on_after_the_cache_was_compacted(
     assert bench.answers[1] == whole.answers[1]
     bench.answer(2, *typed[4])
     assert bench.timings[2].prompt_n <= 8, "the lender was put back; what was typed since is evaluated again"
+
+
+@pytest.mark.model
+def test_an_f16_cache_lends_and_comes_back_from_the_shelf_too(
+    starter: Path, typed: list[tuple[list[int], int]], code: list[int]
+) -> None:
+    """It stands otherwise in memory: without fused attention the values are transposed."""
+    small = Runner(RunnerOptions(str(starter), 512, 2, 0, "f16", 256, SLOTS))
+    try:
+        bench = Bench(small)
+        first = bench.answer(0, *typed[0])
+        bench.answer(1, *typed[3])
+        assert bench.timings[1].splice_n == 139
+        bench.answer(2, code[900:1380])  # takes all of its cells
+        assert bench.answer(3, *typed[0]) == first
+        assert bench.timings[3].shelf_n >= 239
+    finally:
+        small.close()

@@ -369,11 +369,18 @@ def _load_model(options: RunnerOptions) -> Any:
 
 def _kv_type(options: RunnerOptions) -> int:
     """q8_0 on a CPU: llama.cpp then takes one attention path for every batch, whose sums run over a sequence's own
-    cells in order, so that an answer does not depend on what else runs. Its f16 paths differ by batch and cache size,
-    and decode at depth takes about twice as long (docs/performance.md)."""
+    cells in order, so that an answer does not depend on what else runs. Its f16 paths differ by batch and cache size;
+    what they gain is speed at depth (docs/performance.md)."""
     if options.kv_type == "q8_0" or (options.kv_type == "auto" and _on_cpu(options)):
         return int(llama.GGML_TYPE_Q8_0)
     return int(llama.GGML_TYPE_F16)
+
+
+def _attention(kv_type: int, options: RunnerOptions) -> int:
+    """Fused, except for f16 on a CPU: there the plain product of matrices is up to twice as fast, and neither
+    is exact. A quantized cache needs the fused one."""
+    plain = kv_type == llama.GGML_TYPE_F16 and _on_cpu(options)
+    return int(llama.LLAMA_FLASH_ATTN_TYPE_DISABLED if plain else llama.LLAMA_FLASH_ATTN_TYPE_ENABLED)
 
 
 def _on_cpu(options: RunnerOptions) -> bool:
@@ -387,8 +394,8 @@ def _make_context(model: Any, options: RunnerOptions, n_ctx: int, batch: int) ->
     params.n_seq_max = options.slots + 1  # the ballast
     params.kv_unified = True
     params.n_threads = params.n_threads_batch = options.threads
-    params.flash_attn_type = llama.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    params.type_k = params.type_v = _kv_type(options)
+    params.type_k = params.type_v = kv_type = _kv_type(options)
+    params.flash_attn_type = _attention(kv_type, options)
     params.no_perf = True
     context = llama.llama_init_from_model(model, params)
     if not context:
