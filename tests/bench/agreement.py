@@ -3,7 +3,8 @@
 Random cursor positions in the standard library's files. A prompt is evaluated as it was some characters of typing ago,
 then completed as it is now, greedily: with the suffix lent, and with all of it evaluated. Exact evaluations do not all
 agree either: beside it stands the same prompt, exact, with the cache in f16 instead of q8_0. What the two exact ones
-disagree in is the model's indecision, which no reuse of cells can be better than.
+disagree in is the model's indecision, which no reuse of cells can be better than. How undecided it was is printed too:
+where two answers part, by how much the exact evaluation prefers its own token to the other's.
 
 The model is the starter with fill-in-the-middle tokens named in it, or the one that FIM_MODEL names; prompts are in
 prefix-suffix-middle order whatever it was trained on.
@@ -24,6 +25,7 @@ from bench import report
 from engines import SLOTS, Bench
 from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.tokens import common_prefix
 from ingle_daemon.engine.worker import default_threads
 from ingle_daemon.fim.assemble import assemble
 from ingle_daemon.fim.templates import Template
@@ -45,11 +47,13 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What three evaluations of one prompt wrote."""
+    """What three evaluations of one prompt wrote. `gap`s are logits, None where the answers are the same."""
 
     lent: str
     exact: str
     other_exact: str
+    lent_gap: float | None
+    other_gap: float | None
     evaluated: int
     spliced: bool
 
@@ -64,22 +68,24 @@ def main() -> None:
     report.show(
         f"{len(lent)} of {len(outcomes)} positions on lent cells; {model.name}",
         [
-            _row("lent suffix against exact", [(one.lent, one.exact) for one in lent]),
-            _row("exact, f16 cache against q8_0", [(one.other_exact, one.exact) for one in lent]),
+            _row("lent suffix against exact", [(one.lent, one.exact, one.lent_gap) for one in lent]),
+            _row("exact, f16 cache against q8_0", [(one.other_exact, one.exact, one.other_gap) for one in lent]),
         ],
         as_json=options.as_json,
         remarks=[f"tokens evaluated with the suffix lent: median {statistics.median(o.evaluated for o in lent)}"],
     )
 
 
-def _row(name: str, pairs: list[tuple[str, str]]) -> report.Row:
-    lines = [_first_line(a) == _first_line(b) for a, b in pairs]
-    characters = [_first_line(a)[:1] == _first_line(b)[:1] for a, b in pairs]
+def _row(name: str, pairs: list[tuple[str, str, float | None]]) -> report.Row:
+    lines = [_first_line(a) == _first_line(b) for a, b, _ in pairs]
+    characters = [_first_line(a)[:1] == _first_line(b)[:1] for a, b, _ in pairs]
+    gaps = [gap for _, _, gap in pairs if gap is not None]
     return {
         "": name,
-        "identical": sum(a == b for a, b in pairs) / len(pairs),
+        "identical": sum(a == b for a, b, _ in pairs) / len(pairs),
         "same first line": sum(lines) / len(pairs),
         "same first character": sum(characters) / len(pairs),
+        "logits apart where they part": report.Spread.of(gaps) if gaps else None,
     }
 
 
@@ -122,9 +128,21 @@ def _complete(runner: Runner, other: Runner, position: Position) -> Outcome:
         _text(runner, lent),
         _text(runner, exact),
         _text(runner, other_exact),
+        _gap(bench, now, exact, lent),
+        _gap(bench, now, exact, other_exact),
         bench.timings[1].prompt_n,
         bench.timings[1].splice_n > 0,
     )
+
+
+def _gap(bench: Bench, prompt: list[int], exact: list[int], other: list[int]) -> float | None:
+    """By how much the exact evaluation prefers its own token where the answers part."""
+    common = common_prefix(exact, other)
+    if common == min(len(exact), len(other)):
+        return None
+    bench.answer(3, [*prompt, *exact[:common]], answer=1)
+    logits = bench.runner.logits(0)
+    return float(logits[exact[common]] - logits[other[common]])
 
 
 def _text(runner: Runner, tokens: list[int]) -> str:
