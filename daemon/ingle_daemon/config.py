@@ -54,6 +54,13 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     """How the model fills in the middle; "auto" goes by its GGUF and tries it when it is loaded."""
     fim_tokens: Annotated[int, msgspec.Meta(ge=0, le=32768)] = 0
     """The longest prompt of a completion; 0 chooses by this machine's speed."""
+    url: str = ""
+    """A server of the team's that answers instead of this machine's model: vLLM, llama-server, Ollama. Everything that
+    is asked or completed goes there; the model of this machine stands in while it cannot be reached."""
+    url_model: str = ""
+    """Which of that server's models; empty: its first."""
+    url_key_env: str = ""
+    """The environment variable that holds the server's key, where it wants one."""
     queue: Positive = 64
     """Requests that wait or run at once; one more is refused."""
     max_seconds: Seconds = 600.0

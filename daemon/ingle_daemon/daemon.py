@@ -12,11 +12,14 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ingle_daemon import __version__, paths
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.backends.scripted import ScriptedBackend
+from ingle_daemon.backends.team.engine import TeamEngine
+from ingle_daemon.backends.team.fallback import Fallback
 from ingle_daemon.completions import Completions
 from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
@@ -52,7 +55,8 @@ class Daemon:
         self._store = Store(paths.models_dir())
         self._puller = Puller(self._store)
         self.metrics = Metrics()
-        self.backend = self._make_backend()
+        self.local = self._make_local()
+        self.backend = self._with_team(self.local)
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
         surroundings = Surroundings(self.backend, self._workspaces) if settings.completion.context == "on" else None
         self.completions = Completions(
@@ -76,7 +80,7 @@ class Daemon:
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._began, 1),
-            "backend": "local" if isinstance(self.backend, LocalBackend) else "scripted",
+            "backend": "local" if isinstance(self.local, LocalBackend) else "scripted",
             "socket": str(paths.socket_file()),
             "log": str(paths.log_file()),
             "config": str(paths.config_file()),
@@ -145,11 +149,11 @@ class Daemon:
             )
         async with contextlib.aclosing(self._puller.pull(entry)) as events:
             async for event in events:
-                if isinstance(event, Pulled) and self.backend.status()["state"] in ("none", "failed"):
+                if isinstance(event, Pulled) and self.local.status()["state"] in ("none", "failed"):
                     await self._reload()
                 yield event
 
-    def _make_backend(self) -> Backend:
+    def _make_local(self) -> Backend:
         kind = os.environ.get("INGLE_BACKEND", "local")
         if kind == "local":
             engine = self._settings.engine
@@ -163,6 +167,13 @@ class Daemon:
         if kind == "scripted":
             return ScriptedBackend.from_environment(self.metrics)
         raise UsageError(f"INGLE_BACKEND is {kind!r}", hint="It is `local` (the default) or `scripted`.")
+
+    def _with_team(self, local: Backend) -> Backend:
+        """The team's engine in front of the local one, where there is one and it may be reached."""
+        engine = self._settings.engine
+        if not engine.url or (self._settings.offline and not _on_this_machine(engine.url)):
+            return local
+        return Fallback(TeamEngine(engine, self.metrics, timeout=engine.max_seconds), local)
 
     # --- the model to load ---
 
@@ -198,8 +209,8 @@ class Daemon:
         return installed.name, installed.path
 
     async def _reload(self) -> None:
-        if isinstance(self.backend, LocalBackend):
-            await self.backend.reload()
+        if isinstance(self.local, LocalBackend):
+            await self.local.reload()
 
     def _api_status(self) -> dict[str, Any]:
         api = self._settings.api
@@ -218,6 +229,10 @@ def _offer(entry: catalog.Entry) -> dict[str, Any]:
         "download_bytes": entry.download_bytes,
         "license": entry.license,
     }
+
+
+def _on_this_machine(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _usable_memory() -> int:

@@ -316,7 +316,8 @@ class Outcome(_Value, frozen=True, forbid_unknown_fields=True):
 class ModelInfo(_Value, frozen=True):
     """A loaded model. `fim` says in which order it fills in the middle (see fim/templates.py), "" where it cannot.
 
-    `template` names its family, `note` is what its user should know about that.
+    `template` names its family, `note` is what its user should know about that. `where` it runs: in a worker of this
+    daemon, or at `[engine] url`, which `path` then is.
     """
 
     name: str
@@ -332,6 +333,7 @@ class ModelInfo(_Value, frozen=True):
     load_ms: float = 0.0
     template: str = ""
     note: str = ""
+    where: Literal["local", "remote-engine"] = "local"
 
 
 class Pulling(_Value, frozen=True, tag="pulling"):

@@ -44,6 +44,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Literal["auto", "local", "api"]
     fit: Fit | None
     local_model: str = ""
+    where: Literal["local", "remote-engine"] = "local"
+    """Where the engine runs that has that model and did the counting."""
     context_max: int = 0
     """The context that the local model was trained for; 0 where it is not known."""
     offline: bool = False
@@ -104,7 +106,7 @@ def _fits(facts: Facts) -> bool:
 def _local(facts: Facts) -> Route:
     fit = _counted(facts)
     needs = f"{fit.prompt_tokens:,} tokens and {fit.reserved:,} for the answer"
-    return Route("local", facts.local_model, f"{needs} fit in {fit.n_ctx:,}")
+    return Route(facts.where, facts.local_model, f"{needs} fit in {fit.n_ctx:,}")
 
 
 def _api_as_asked(facts: Facts) -> Route:

@@ -38,7 +38,9 @@ _PENALTY_WINDOW = 256
 class Router:
     """Sends each question where the policy says."""
 
-    def __init__(self, local: Backend, settings: Settings) -> None:
+    def __init__(self, engine: Backend, local: Backend, settings: Settings) -> None:
+        """`engine` answers what may go to the team's engine, where there is one; `local` is always this machine."""
+        self._engine = engine
         self._local = local
         self._settings = settings
         self._api = ApiModel(settings.api)
@@ -74,10 +76,13 @@ class Router:
                 seed=request.seed,
             )
             limits = Limits(max_tokens=reserved, stop=stop)
-            events = self._local.generate(GenerateRequest(prompt, sampling=sampling, limits=limits))
+            events = self._chosen(request).generate(GenerateRequest(prompt, sampling=sampling, limits=limits))
         async with contextlib.aclosing(events):
             async for event in events:
                 yield event
+
+    def _chosen(self, request: AskRequest) -> Backend:
+        return self._local if request.route == "local" else self._engine
 
     @property
     def _default(self) -> int:
@@ -86,13 +91,13 @@ class Router:
     async def _count(self, prompt: ChatPrompt, request: AskRequest) -> tuple[ModelInfo | None, Fit | None]:
         """The local model and the exact count; neither where there is no local model but the API may do without."""
         try:
-            info = await self._local.info()
+            info = await self._chosen(request).info()
         except NoModel:
             if request.route == "api":
                 return None, None
             raise
         reserved = gate.reserve(request.max_tokens, info.n_ctx, self._default)
-        return info, await self._local.fit(prompt, reserved)
+        return info, await self._chosen(request).fit(prompt, reserved)
 
     def _facts(self, request: AskRequest, info: ModelInfo | None, fit: Fit | None) -> Facts:
         api = self._settings.api
@@ -100,6 +105,7 @@ class Router:
             wanted=request.route,
             fit=fit,
             local_model=info.name if info else "",
+            where=info.where if info else "local",
             context_max=info.n_ctx_train if info else 0,
             offline=self._settings.offline,
             api_configured=bool(api.url and api.model),
