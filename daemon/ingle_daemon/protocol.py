@@ -33,6 +33,7 @@ __all__ = [
     "Prompt",
     "Pulled",
     "Pulling",
+    "Reading",
     "Role",
     "Route",
     "Routed",
@@ -244,6 +245,14 @@ class Fit(_Value, frozen=True):
     exact: bool = True
 
 
+class Reading(_Value, frozen=True, tag="reading"):
+    """A document too large for the context is read in parts: this is number `part` of `parts`; it has `of` in all."""
+
+    part: int
+    parts: int
+    of: int
+
+
 class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     """`POST /ingle/ask`. Answered by one JSON event a line: Routed, Delta …, then Done or Failed.
 
@@ -257,7 +266,7 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     seed: Seed | None = None
 
 
-Event = Routed | Started | Delta | Done | Failed
+Event = Routed | Reading | Started | Delta | Done | Failed
 
 
 # --- completions ---------------------------------------------------------------------------------------------------

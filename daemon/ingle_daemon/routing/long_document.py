@@ -1,0 +1,150 @@
+"""Answers a question about a document that does not fit: notes on each part, then an answer from the notes.
+
+Everything is read on the engine that it is given, nowhere else. The parts' prompts share everything but the part at
+their end, so that the KV cache keeps the rest; the parts that have most to do with the question are read where there
+are too many. What was done is said. This module does not decide when a document is read so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from ingle_daemon.backends.base import Backend
+from ingle_daemon.errors import DoesNotFit
+from ingle_daemon.protocol import (
+    ChatMessage,
+    ChatPrompt,
+    Delta,
+    Done,
+    GenerateRequest,
+    Limits,
+    Reading,
+    Sampling,
+    Started,
+    Timings,
+)
+from ingle_daemon.routing.gate import fits
+from ingle_daemon.routing.parts import cut, halves, most_like, question_in
+
+__all__ = ["MOST_PARTS", "LongDocument"]
+
+MOST_PARTS = 16
+"""Read of one document: on a laptop's GPU about a minute."""
+_NOTE_TOKENS = 160
+_CHARACTERS_A_TOKEN = 3
+"""A first guess, on the safe side for prose and code; what does not fit after all is halved."""
+_SUMMARY = "Summarize it: what it is, and what matters in it."
+_TAKE_NOTES = (
+    "You read one part of a long document. Note what helps with this task, in short sentences with exact names and"
+    " numbers. If nothing in this part helps, write: nothing.\n\nTask: {question}\n\nPart:\n"
+)
+_ANSWER = (
+    "These are notes on the parts of a long document, in order. Use them, and nothing else, for this task.\n\n"
+    "Task: {question}\n\nNotes:\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LongDocument:
+    """One reading of one document on `engine`."""
+
+    engine: Backend
+    messages: tuple[ChatMessage, ...]
+    reserved: int
+    sampling: Sampling
+
+    async def answer(self) -> AsyncGenerator[Reading | Started | Delta | Done, None]:
+        """Reading for every part, Started, Delta …, Done with the cost of all of it.
+
+        Raises DoesNotFit when what stands around the document is too large by itself.
+        """
+        document, question = question_in(self.messages[-1].content)
+        question = question or _SUMMARY
+        n_ctx = (await self.engine.info()).n_ctx
+        parts = cut(document, max((n_ctx - _NOTE_TOKENS) * _CHARACTERS_A_TOKEN // 2, 1))
+        chosen = await asyncio.to_thread(most_like, question, parts, MOST_PARTS)  # a second, for 50 MB
+        notes: list[str] = []
+        spent: list[Timings] = []
+        for number, at in enumerate(chosen, 1):
+            yield Reading(number, len(chosen), len(parts))
+            for piece in await self._fitting_pieces(parts[at], question, n_ctx):
+                note, timings = await self._note(piece, question)
+                spent.append(timings)
+                if note:
+                    notes.append(f"[part {at + 1}] {note}")
+        async for event in self._conclude(await self._fitting(notes, question, spent), question, spent):
+            yield event
+
+    async def _fitting_pieces(self, part: str, question: str, n_ctx: int) -> list[str]:
+        """The part, or pieces of it, whose prompts fit: each is counted exactly."""
+        waiting = [part]
+        pieces: list[str] = []
+        while waiting:
+            piece = waiting.pop(0)
+            if fits(fit := await self.engine.fit(self._prompt(_TAKE_NOTES, question, piece), _NOTE_TOKENS)):
+                pieces.append(piece)
+            elif len(piece) < 2:
+                raise DoesNotFit(
+                    f"the question itself takes {fit.prompt_tokens:,} tokens, and the local context holds {n_ctx:,}",
+                    hint="Shorten the question.",
+                    n_prompt_tokens=fit.prompt_tokens,
+                    n_ctx=n_ctx,
+                )
+            else:
+                waiting = [*halves(piece), *waiting]
+        return pieces
+
+    async def _note(self, part: str, question: str) -> tuple[str, Timings]:
+        """What a part has to say to the question, "" for nothing."""
+        pieces, timings = [], Timings()
+        async with aclosing(self._generate(self._prompt(_TAKE_NOTES, question, part), _NOTE_TOKENS)) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    pieces.append(event.text)
+                elif isinstance(event, Done):
+                    timings = event.timings
+        note = "".join(pieces).strip()
+        return ("" if note.lower().rstrip(".") == "nothing" else note), timings
+
+    async def _fitting(self, notes: list[str], question: str, spent: list[Timings]) -> list[str]:
+        """The notes, noted again two by two for as long as they are too many for one prompt."""
+        while len(notes) > 1 and not fits(await self.engine.fit(self._answering(notes, question), self.reserved)):
+            pairs = ["\n".join(notes[at : at + 2]) for at in range(0, len(notes), 2)]
+            shorter = []
+            for pair in pairs:
+                note, timings = await self._note(pair, question)
+                spent.append(timings)
+                shorter.append(note)
+            notes = [note for note in shorter if note]
+        return notes
+
+    async def _conclude(
+        self, notes: list[str], question: str, spent: list[Timings]
+    ) -> AsyncGenerator[Started | Delta | Done, None]:
+        async with aclosing(self._generate(self._answering(notes, question), self.reserved)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    yield msgspec.structs.replace(event, timings=_sum([*spent, event.timings]))
+                else:
+                    yield event
+
+    def _answering(self, notes: list[str], question: str) -> ChatPrompt:
+        return self._prompt(_ANSWER, question, "\n".join(notes) or "(no part had anything to say)")
+
+    def _prompt(self, instruction: str, question: str, text: str) -> ChatPrompt:
+        """The system message, if there is one, and nothing of the conversation so far."""
+        system = tuple(message for message in self.messages[:1] if message.role == "system")
+        return ChatPrompt((*system, ChatMessage("user", instruction.format(question=question) + text)))
+
+    def _generate(self, prompt: ChatPrompt, most: int) -> AsyncGenerator[Started | Delta | Done, None]:
+        return self.engine.generate(GenerateRequest(prompt, sampling=self.sampling, limits=Limits(max_tokens=most)))
+
+
+def _sum(spent: Sequence[Timings]) -> Timings:
+    totals = {name: sum(getattr(one, name) for one in spent) for name in Timings.__struct_fields__}
+    return Timings(**totals)
