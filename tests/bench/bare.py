@@ -47,11 +47,11 @@ def source_text() -> str:
 
 
 class BareEngine:
-    """The starter model, one request at a time. Its KV cache holds the last one's tokens and nothing else."""
+    """One model, the starter by default, and one request at a time. Its KV cache holds the last one's tokens only."""
 
-    def __init__(self, *, kv_type: KvType = "auto", threads: int = 0) -> None:
+    def __init__(self, *, kv_type: KvType = "auto", threads: int = 0, model: Path | None = None) -> None:
         options = RunnerOptions(
-            path=str(support.starter_model()),
+            path=str(model or support.starter_model()),
             context=8192,
             threads=threads or worker.default_threads(),
             gpu_layers=-1,
@@ -77,10 +77,12 @@ class BareEngine:
         return self._runner.vocab.tokenize(text, special=False)
 
     def run(
-        self, prompt: Prompt, max_tokens: int, seconds: float = _FOR_EVER
+        self, prompt: Prompt, max_tokens: int, seconds: float = _FOR_EVER, *, logprobs: bool = False
     ) -> tuple[float, list[tuple[float, Event]]]:
         """When it began and what happened when, on the clock of `time.perf_counter`; cut off after `seconds`."""
-        request = GenerateRequest(prompt, sampling=Sampling(temperature=0), limits=Limits(max_tokens=max_tokens))
+        request = GenerateRequest(
+            prompt, sampling=Sampling(temperature=0), limits=Limits(max_tokens=max_tokens), logprobs=logprobs
+        )
         self._events = []
         begin = time.perf_counter()
         self._engine.submit(1, request, self._preparer.prepare(request), time.monotonic())
