@@ -57,6 +57,7 @@ TO_WORKER: list[frames.ToWorker] = [
         snapshots="/s",
     ),
     frames.Stop(),
+    frames.Ping(),
     *(frames.Submit(number, GenerateRequest(prompt)) for number, prompt in enumerate(PROMPTS)),
     frames.Submit(
         9, GenerateRequest(PROMPTS[1], "completion", Sampling(0.0, seed=7), Limits(5, ("\n",), 300, 2), logprobs=True)
@@ -77,6 +78,7 @@ FROM_WORKER: list[frames.FromWorker] = [
     frames.Counted(2, Fit(10, 20, 2048, exact=False)),
     frames.Tokens(3, (1, 2, 3)),
     frames.Text(4, "text"),
+    frames.Pong(),
     frames.Refused(5, {"message": "no"}),
 ]
 ALL: list[frames.ToWorker | frames.FromWorker] = [*TO_WORKER, *FROM_WORKER]

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from ingle_daemon.backends import local
+from ingle_daemon.backends import local, watchdog
 from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.engine import frames
-from ingle_daemon.errors import Busy, EngineLost, TimedOut
+from ingle_daemon.errors import Busy, EngineLost, NoModel, TimedOut
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import Delta, Done, GenerateRequest, ModelInfo, Started, TextPrompt
 
@@ -30,13 +30,24 @@ class StandIn:
         self.say = say
         self.die = die
         self.submitted: asyncio.Queue[int] = asyncio.Queue()
+        self.called: asyncio.Queue[int] = asyncio.Queue()
         self.cancelled: list[int] = []
+        self.killed = asyncio.Event()
+        self.answers_pings = True
 
     def send(self, frame: frames.ToWorker) -> None:
         if isinstance(frame, frames.Submit):
             self.submitted.put_nowait(frame.id)
         elif isinstance(frame, frames.Cancel):
             self.cancelled.append(frame.id)
+        elif isinstance(frame, frames.Tokenize):
+            self.called.put_nowait(frame.id)
+        elif isinstance(frame, frames.Ping) and self.answers_pings:
+            self.say(frames.Pong())
+
+    def kill(self) -> None:
+        self.killed.set()
+        self.die(-9)
 
     async def stop(self) -> None:
         self.stopped.set()
@@ -204,4 +215,106 @@ async def test_a_model_that_answers_stays(workers: Workers) -> None:
         await asyncio.wait_for(worker.stopped.wait(), 0.1)
     await events.aclose()
     await asyncio.wait_for(worker.stopped.wait(), 5)
+    await backend.stop()
+
+
+# --- a worker that hangs -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "PULSE_S", 0.005)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_worker_that_hangs_is_killed_and_what_streamed_nothing_runs_again(workers: Workers) -> None:
+    backend = backend_with()
+    worker = await loaded(backend, workers)
+    broken, whole = backend.generate(REQUEST), backend.generate(REQUEST)
+    number = await accepted(broken, worker)
+    worker.say(frames.Evented(number, Delta("a", (7,))))
+    await anext(broken)
+    waiting = await accepted(whole, worker)
+    worker.answers_pings = False
+    with pytest.raises(EngineLost, match="did not move for"):
+        await anext(broken)
+    assert worker.killed.is_set()
+    following = await workers.get()
+    following.say(frames.Loaded(INFO))
+    assert await following.submitted.get() == waiting
+    following.say(frames.Evented(waiting, Done("end")))
+    assert [event async for event in whole] == [Done("end")]
+    await backend.stop()
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_worker_that_hangs_on_what_nobody_waits_for_any_more_is_killed(workers: Workers) -> None:
+    backend = backend_with()
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    await accepted(events, worker)
+    worker.answers_pings = False
+    await events.aclose()
+    await asyncio.wait_for(worker.killed.wait(), 5)
+    await backend.stop()
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_call_to_a_worker_that_hangs_is_made_again_once(workers: Workers) -> None:
+    backend = backend_with()
+    worker = await loaded(backend, workers)
+    worker.answers_pings = False
+    calling = asyncio.create_task(backend.tokenize("abc"))
+    second = await workers.get()
+    second.say(frames.Loaded(INFO))
+    second.say(frames.Tokens(await second.called.get(), (1, 2)))
+    assert await calling == [1, 2]
+    second.answers_pings = False
+    calling = asyncio.create_task(backend.tokenize("abc"))
+    third = await workers.get()
+    third.answers_pings = False
+    third.say(frames.Loaded(INFO))
+    await third.called.get()
+    with pytest.raises((EngineLost, NoModel)):
+        await calling
+    await backend.stop()
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_worker_that_is_slow_or_idle_is_left_alone(workers: Workers) -> None:
+    backend = backend_with()
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    number = await accepted(events, worker)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(worker.killed.wait(), 0.1)  # it answers pings, and nothing else
+    worker.say(frames.Evented(number, Done("end")))
+    assert [event async for event in events] == [Done("end")]
+    worker.answers_pings = False
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(worker.killed.wait(), 0.1)  # nobody asks it for anything
+    await backend.stop()
+
+
+async def test_a_worker_that_never_finishes_to_load_is_killed(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_LONGEST_LOAD_S", 0.01)
+    backend = backend_with()
+    waiting = asyncio.create_task(anext(backend.generate(REQUEST)))
+    worker = await workers.get()
+    with pytest.raises(NoModel, match="while it loaded the model"):
+        await waiting
+    assert worker.killed.is_set()
+
+
+async def test_a_call_refused_when_its_caller_has_just_gone_disturbs_nobody(workers: Workers) -> None:
+    backend = backend_with()
+    worker = await loaded(backend, workers)
+    calling = asyncio.create_task(backend.tokenize("abc"))
+    number = await worker.called.get()
+    calling.cancel()
+    worker.say(frames.Refused(number, NoModel("no").to_wire()))
+    with pytest.raises(asyncio.CancelledError):
+        await calling
     await backend.stop()

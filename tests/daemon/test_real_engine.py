@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +98,37 @@ def test_a_cancelled_prefill_frees_the_engine(shared: support.Instance) -> None:
     done = list(shared.stream("/ingle/ask", ask(long, max_tokens=1)))[-1]
     assert done["timings"]["cache_n"] > 0, "what had been read stays"
     assert cancelled_after < time.monotonic() - begin
+
+
+HASTY = """
+from ingle_daemon.backends import watchdog
+watchdog.PULSE_S = 0.5
+from ingle_daemon import server
+server.main()
+"""
+
+
+@pytest.fixture
+def hasty(real: support.Instance) -> Iterator[support.Instance]:
+    """An instance whose daemon finds out soon that its worker hangs."""
+    with subprocess.Popen([sys.executable, "-c", HASTY], env=real.env) as daemon:
+        try:
+            wait_until(real.socket_file.exists)
+            yield real
+        finally:
+            daemon.terminate()
+
+
+def test_a_worker_that_is_stopped_is_killed_and_replaced(hasty: support.Instance) -> None:
+    events = iter(hasty.stream("/ingle/ask", ask("Count from one to a thousand.", max_tokens=1000)))
+    next(event for event in events if event["type"] == "delta")
+    worker = worker_of(hasty)
+    worker.suspend()
+    waiting = hasty.stream("/ingle/ask", ask("Say hello."))
+    with pytest.raises(EngineLost, match="did not move for"):
+        list(events)
+    assert "Hello" in text_of(waiting), "it had streamed nothing, and ran again"
+    worker.wait(10)
 
 
 def test_a_killed_worker_is_replaced_and_the_broken_answer_says_so(real: support.Instance) -> None:

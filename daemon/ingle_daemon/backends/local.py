@@ -2,7 +2,7 @@
 
 The daemon outlives its worker. What had streamed nothing when the worker died runs again on the next one, once; the
 rest ends with EngineLost, because an answer cannot be unsaid. A worker that dies while it loads, or again and again, is
-not started any more until somebody asks for a model anew.
+not started any more until somebody asks for a model anew. One that hangs is killed, and has died.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ingle_daemon.backends.base import Backend
+from ingle_daemon.backends.watchdog import PATIENCE, PULSE_S, Watchdog
 from ingle_daemon.backends.worker_process import WorkerProcess
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import Busy, EngineLost, IngleError, NoModel, TimedOut, from_wire
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _DEATHS_IN_A_ROW = 3
 """A worker that dies this often without finishing a request in between stays down."""
+_LONGEST_LOAD_S = 900.0
+"""A large model from a slow disk takes minutes; what takes longer hangs."""
 
 
 @dataclass(slots=True)
@@ -38,6 +41,17 @@ class _Request:
     events: asyncio.Queue[Started | Delta | Done | IngleError] = field(default_factory=asyncio.Queue)
     started: bool = False
     streamed: bool = False
+    retried: bool = False
+
+
+@dataclass(slots=True)
+class _Call:
+    """A question about the model's own matters (a count, say), the same way."""
+
+    frame: frames.ToWorker
+    answer: asyncio.Future[frames.FromWorker] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     retried: bool = False
 
 
@@ -68,10 +82,13 @@ class LocalBackend(Backend):
         self._early = 0  # requests that wait for the model to load
         self._ids = itertools.count(1)
         self._worker: WorkerProcess | None = None
+        self._watchdog = Watchdog(lambda: self._send(frames.Ping()), self._has_work, self._on_hang)
+        self._load_timer: asyncio.TimerHandle | None = None
+        self._hung = False
         self._ready: asyncio.Future[ModelInfo] | None = None
         self._requests: dict[int, _Request] = {}
         self._cancelled: dict[int, Priority] = {}
-        self._calls: dict[int, asyncio.Future[frames.FromWorker]] = {}
+        self._calls: dict[int, _Call] = {}
         self._deaths = 0
         self._restarts = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,6 +103,7 @@ class LocalBackend(Backend):
             task.cancel()
         if self._unload_timer is not None:
             self._unload_timer.cancel()
+        self._end_watch()
         if self._unloading is not None:
             await self._unloading
             self._unloading = None
@@ -184,6 +202,7 @@ class LocalBackend(Backend):
         number = next(self._ids)
         entry = self._requests[number] = _Request(frames.Submit(number, request))
         self._send(entry.submit)
+        self._watchdog.watch()
         deadline = asyncio.get_running_loop().call_later(self._max_seconds, self._expire, number)
         try:
             yield entry
@@ -216,10 +235,11 @@ class LocalBackend(Backend):
         with self._awaited():
             await self.info()
         number = next(self._ids)
-        future = self._calls[number] = asyncio.get_running_loop().create_future()
-        self._send(frame(number))
+        call = self._calls[number] = _Call(frame(number))
+        self._send(call.frame)
+        self._watchdog.watch()
         try:
-            answer = await future
+            answer = await call.answer
         finally:
             self._calls.pop(number, None)
         assert isinstance(answer, kind)
@@ -236,11 +256,13 @@ class LocalBackend(Backend):
             self._on_load_failed(from_wire(frame.error))
         elif isinstance(frame, frames.Evented):
             self._on_event(frame)
-        elif future := self._calls.get(frame.id):
+        elif isinstance(frame, frames.Pong):
+            self._watchdog.answered()
+        elif (call := self._calls.get(frame.id)) and not call.answer.done():  # done: whoever called has just gone away
             if isinstance(frame, frames.Refused):
-                future.set_exception(from_wire(frame.error))
-            elif not future.done():
-                future.set_result(frame)
+                call.answer.set_exception(from_wire(frame.error))
+            else:
+                call.answer.set_result(frame)
 
     def _on_event(self, frame: frames.Evented) -> None:
         entry, event = self._requests.get(frame.id), frame.event
@@ -278,15 +300,20 @@ class LocalBackend(Backend):
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(_retrieve)
         _log.info("loading a model", extra={"model": load.name})
+        self._load_timer = asyncio.get_running_loop().call_later(_LONGEST_LOAD_S, self._on_hang)
         self._worker = await WorkerProcess.start(load, self._on_frame, self._on_exit)
 
     def _on_loaded(self, info: ModelInfo) -> None:
         assert self._ready is not None
         _log.info("model ready", extra={"model": info.name, "load_ms": round(info.load_ms)})
         self._ready.set_result(info)
+        self._end_watch()
         self._count_down()
         for entry in self._requests.values():
             self._send(entry.submit)
+        for call in self._calls.values():
+            self._send(call.frame)
+        self._watchdog.watch()
 
     def _count_down(self) -> None:
         """Somebody used the model just now: it stays for `unload_after` seconds more."""
@@ -300,8 +327,25 @@ class LocalBackend(Backend):
             self._count_down()
             return
         _log.info("the model is unloaded: nobody used it", extra={"seconds": self._unload_after})
+        self._end_watch()
         worker, self._worker, self._ready = self._worker, None, None
         self._unloading = asyncio.create_task(worker.stop())
+
+    def _has_work(self) -> bool:
+        loaded = self._ready is not None and self._ready.done()
+        return loaded and bool(self._requests or self._calls or self._cancelled)
+
+    def _on_hang(self) -> None:
+        """The worker lives and does nothing. What it ran is dealt with when it is gone."""
+        if self._worker is not None:
+            _log.error("the engine worker hangs and is killed", extra={"pid": self._worker.pid})
+            self._hung = True
+            self._worker.kill()
+
+    def _end_watch(self) -> None:
+        self._watchdog.stop()
+        if self._load_timer is not None:
+            self._load_timer.cancel()
 
     def _on_load_failed(self, error: IngleError) -> None:
         assert self._ready is not None
@@ -314,6 +358,7 @@ class LocalBackend(Backend):
         assert self._ready is not None
         self._worker = None
         self._cancelled.clear()
+        self._end_watch()
         self._deaths += 1
         if self._ready.done() and self._ready.exception() is not None:
             return  # it could not load and has said so
@@ -350,24 +395,26 @@ class LocalBackend(Backend):
         self._fail_all(error)
 
     def _end_what_cannot_run_again(self) -> None:
-        lost = EngineLost("the engine died while it answered", hint="It has been started again: ask once more.")
+        what = f"did not move for {PATIENCE * PULSE_S:g} s and was ended" if self._hung else "died"
+        self._hung = False
+        lost = EngineLost(f"the engine {what} while it answered", hint="It has been started again: ask once more.")
         for number, entry in list(self._requests.items()):
             if entry.streamed or entry.retried:
                 entry.events.put_nowait(lost)
                 del self._requests[number]
             entry.retried = True
-        self._fail_calls(lost)
+        for call in self._calls.values():
+            if call.retried and not call.answer.done():
+                call.answer.set_exception(lost)
+            call.retried = True
 
     def _fail_all(self, error: IngleError) -> None:
         for entry in self._requests.values():
             entry.events.put_nowait(error)
         self._requests.clear()
-        self._fail_calls(error)
-
-    def _fail_calls(self, error: IngleError) -> None:
-        for future in self._calls.values():
-            if not future.done():
-                future.set_exception(error)
+        for call in self._calls.values():
+            if not call.answer.done():
+                call.answer.set_exception(error)
 
 
 def _retrieve(future: asyncio.Future[ModelInfo]) -> None:

@@ -6,6 +6,7 @@ It knows how to start, talk to and end the child, not what the frames are for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -62,6 +63,11 @@ class WorkerProcess:
         if not self._writer.is_closing():
             self._writer.write(frames.encode(frame))
 
+    def kill(self) -> None:
+        """End the child at once, whatever it does; `on_exit` tells when it is gone."""
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            self._process.kill()
+
     async def stop(self) -> None:
         """End the child, its snapshot written if it manages in time, and wait until it is gone.
 
@@ -72,7 +78,7 @@ class WorkerProcess:
         try:
             await asyncio.wait_for(self._process.wait(), _STOP_PATIENCE_S)
         except asyncio.TimeoutError:
-            self._process.kill()
+            self.kill()
         if self._watch is not None:
             await self._watch
 

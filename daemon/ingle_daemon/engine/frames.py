@@ -25,6 +25,8 @@ __all__ = [
     "Load",
     "LoadFailed",
     "Loaded",
+    "Ping",
+    "Pong",
     "Refused",
     "Render",
     "Stop",
@@ -121,7 +123,11 @@ class Detokenize(_Frame, frozen=True, tag="detokenize"):
     tokens: tuple[int, ...]
 
 
-ToWorker = Load | Stop | Submit | Cancel | Count | Tokenize | Render | Detokenize
+class Ping(_Frame, frozen=True, tag="ping"):
+    """Answered by Pong, between two steps of the engine."""
+
+
+ToWorker = Load | Stop | Submit | Cancel | Count | Tokenize | Render | Detokenize | Ping
 
 
 # --- from the worker -----------------------------------------------------------------------------------------------
@@ -162,7 +168,11 @@ class Refused(_Frame, frozen=True, tag="refused"):
     error: dict[str, object]
 
 
-FromWorker = Loaded | LoadFailed | Evented | Counted | Tokens | Text | Refused
+class Pong(_Frame, frozen=True, tag="pong"):
+    """Every thread of the worker has come by."""
+
+
+FromWorker = Loaded | LoadFailed | Evented | Counted | Tokens | Text | Refused | Pong
 
 
 # --- the codec -----------------------------------------------------------------------------------------------------

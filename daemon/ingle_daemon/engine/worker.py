@@ -132,6 +132,9 @@ class Worker:
             self._commands.put(lambda: self._cancel(frame.id))
         elif isinstance(frame, frames.Stop):
             self._commands.put(self._stop)
+        elif isinstance(frame, frames.Ping):
+            # By way of the pool: a template that never ends holds its threads as a kernel may hold the main one.
+            self._pool.submit(self._commands.put, self._pong)
         else:
             assert not isinstance(frame, frames.Load), "a worker loads once"
             self._pool.submit(self._answer, frame)
@@ -192,6 +195,9 @@ class Worker:
         except OSError as exc:
             sys.stderr.write(f"no snapshot was written: {exc.strerror}\n")  # the next start evaluates anew
         os._exit(0)
+
+    def _pong(self) -> None:
+        self._outbox.send(frames.Pong())
 
     def _refuse(self, request_id: int, error: dict[str, object]) -> None:
         self._preparing.discard(request_id)
