@@ -11,6 +11,7 @@ what the daemon does for it.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import socket
@@ -22,8 +23,7 @@ from ingle_daemon.errors import DaemonUnreachable, IngleError, from_wire
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncGenerator, Iterator
-    from io import BufferedReader
+    from collections.abc import AsyncGenerator, Callable, Iterator
     from types import TracebackType
     from typing import Any
 
@@ -31,6 +31,10 @@ __all__ = ["Stream", "acall", "astream", "call", "connect", "start_daemon", "str
 
 _ENDS = ("done", "failed", "pulled")  # the event types that end a stream
 _HEAD_LIMIT = 64 * 1024
+_SILENCE_S = 5.0
+"""Seconds without a word in a stream after which the daemon is asked whether it is there."""
+_LOOK_S = 10.0
+"""Seconds that it has to say so: a question of 50 MB keeps it busy for some."""
 _NO_DAEMON = (FileNotFoundError, ConnectionRefusedError)
 READY_FD_VARIABLE = "INGLE_READY_FD"
 
@@ -60,14 +64,16 @@ class Stream:
     """The events of one streamed answer. The request is on the wire once this exists. Closed early, it cancels.
 
     Iterating yields JSON objects, up to and with the one that ends the answer. Raises the IngleError that a
-    "failed" event or an error status carries, and DaemonUnreachable when the daemon dies in the middle.
+    "failed" event or an error status carries, and DaemonUnreachable when the daemon dies in the middle. A model may
+    think for long: after some seconds of silence the daemon is asked whether it is there, and it counts as
+    unreachable only when it does not answer that.
     """
 
     def __init__(self, path: str, payload: object, *, autostart: bool = True) -> None:
-        self._socket = _send("POST", path, payload, autostart=autostart)
+        self._socket = _send("POST", path, payload, autostart=autostart, patience=_SILENCE_S, on_silence=_look)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        with self._socket, _answering(), self._socket.makefile("rb") as reader:
+        with self._socket, _answering(), io.BufferedReader(_Patient(self._socket)) as reader:
             status = _status_of(reader.readline(_HEAD_LIMIT))
             while reader.readline(_HEAD_LIMIT).strip():
                 pass
@@ -91,6 +97,41 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Patient(io.RawIOBase):
+    """What comes over a socket that has a time limit, for as long as the daemon answers others."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return self._socket.recv_into(buffer)
+            _look(self._socket)
+
+
+def _look(sock: socket.socket) -> None:
+    """Raises DaemonUnreachable when the daemon at the other end of `sock` does not answer others either."""
+    with _answering(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_LOOK_S)
+        try:
+            probe.connect(sock.getpeername())
+        except FileNotFoundError:
+            return  # it is ending, and finishes what it has begun
+        except BlockingIOError as exc:
+            raise TimeoutError from exc  # so many wait already that no more may
+        probe.sendall(_request("GET", "/ingle/status", None))
+        if not probe.recv(1):
+            raise _cut_off()
+
+
+def _give_up(_: socket.socket) -> None:
+    raise TimeoutError
 
 
 def stream(path: str, payload: object, *, autostart: bool = True) -> Stream:
@@ -164,12 +205,26 @@ async def _arest(reader: asyncio.StreamReader) -> bytes:
 # --- HTTP, as little as it takes -----------------------------------------------------------------------------------
 
 
-def _send(method: str, path: str, payload: object, *, autostart: bool, patience: float | None = None) -> socket.socket:
+def _send(
+    method: str,
+    path: str,
+    payload: object,
+    *,
+    autostart: bool,
+    patience: float | None = None,
+    on_silence: Callable[[socket.socket], None] = _give_up,
+) -> socket.socket:
+    """A connection with the request on it. `on_silence` may raise when nothing could be sent for `patience` seconds."""
     sock = connect(autostart=autostart)
     sock.settimeout(patience)
+    rest = memoryview(_request(method, path, payload))
     try:
         with contextlib.suppress(ConnectionError):  # refused before it was read to the end: the answer says why
-            sock.sendall(_request(method, path, payload))
+            while rest:
+                with contextlib.suppress(TimeoutError):
+                    rest = rest[sock.send(rest) :]
+                    continue
+                on_silence(sock)
     except BaseException:
         sock.close()
         raise
@@ -192,7 +247,7 @@ def _status_of(line: bytes) -> int:
     return int(parts[1])
 
 
-def _rest(reader: BufferedReader) -> bytes:
+def _rest(reader: io.BufferedReader[Any]) -> bytes:
     """What is left of an answer. A daemon that answers before it has read the whole request resets the connection."""
     body = bytearray()
     with contextlib.suppress(ConnectionResetError):

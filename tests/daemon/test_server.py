@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 import support
+from ingle_daemon import client
 from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError, NoModel, UsageError
 
 QUESTION = {"messages": [{"role": "user", "content": "hello there"}]}
@@ -330,6 +331,35 @@ def test_a_client_that_disappears_before_the_first_token_ends_its_request(instan
 
 def wait_until_idle(instance: support.Instance) -> None:
     support.wait_until(lambda: not instance.call("GET", "/ingle/status")["requests"]["running"])
+
+
+# --- a daemon that is silent ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 5_000_000], ids=["small", "larger than the socket's buffer"])
+def test_a_daemon_that_is_stopped_is_told_from_one_that_thinks(
+    instance: support.Instance, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    instance.start()
+    daemon = psutil.Process(instance.pid)
+    monkeypatch.setattr(client, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(client, "_LOOK_S", 0.2)
+    daemon.suspend()
+    try:
+        with pytest.raises(DaemonUnreachable, match="there but does not answer") as stopped:
+            list(instance.stream("/ingle/ask", {"messages": [{"role": "user", "content": "x" * size}]}))
+    finally:
+        daemon.resume()
+    assert "kill -CONT" in stopped.value.hint
+
+
+def test_an_answer_that_is_long_in_coming_is_waited_for(
+    instance: support.Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.script(rules=[{"kind": "chat", "match": "", "answer": "at last", "delay_ms": 1500}])
+    instance.start()
+    monkeypatch.setattr(client, "_SILENCE_S", 0.5)
+    assert answer_of(instance.stream("/ingle/ask", QUESTION)) == "at last"
 
 
 # --- what it weighs ------------------------------------------------------------------------------------------------
