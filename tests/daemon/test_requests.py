@@ -50,6 +50,19 @@ def test_null_and_minus_one_leave_it_to_the_server() -> None:
     assert (body.longest, body.sampling, body.stops) == (None, msgspec.convert(CHAT, openai.ChatBody).sampling, ())
 
 
+def test_infill_takes_null_and_whole_numbers_with_a_point_as_llama_server_does() -> None:
+    names = llamacpp.InfillBody.__struct_fields__
+    assert llamacpp.read_infill(dict.fromkeys(names)) == llamacpp.InfillBody()
+    body = llamacpp.read_infill({"top_k": 40.0, "n_predict": 128.0, "temperature": 1, "seed": -1.0})
+    assert (body.top_k, body.n_predict, body.temperature, body.seed) == (40, 128, 1.0, -1)
+
+
+@pytest.mark.parametrize("fields", [{"top_k": 40.5}, {"n_predict": 1e300}, {"prompt": 3.0}, {"stop": "x"}])
+def test_infill_refuses_what_is_no_whole_number(instance: support.Instance, fields: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="not what /infill takes"):
+        instance.call("POST", "/infill", fields)
+
+
 @pytest.mark.parametrize("milliseconds", [-1, 0])
 def test_llama_servers_way_to_say_no_time_limit_is_none(milliseconds: int) -> None:
     body = llamacpp.InfillBody(t_max_predict_ms=milliseconds)

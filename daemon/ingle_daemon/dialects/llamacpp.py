@@ -33,7 +33,7 @@ from ingle_daemon.protocol import (
     Timings,
 )
 
-__all__ = ["routes", "to_request"]
+__all__ = ["read_infill", "routes", "to_request"]
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
@@ -80,7 +80,7 @@ def routes(backend: Backend, metrics: Metrics, body_limit: int) -> list[Route]:
     """The routes of this dialect."""
 
     async def infill(request: Request) -> Response:
-        body = await read_body(request, InfillBody, body_limit)
+        body = read_infill(await read_body(request, dict[str, Any], body_limit))
         events = backend.generate(to_request(body))
         if not body.stream:
             return await answer(request, _collect(events))
@@ -122,6 +122,19 @@ def routes(backend: Backend, metrics: Metrics, body_limit: int) -> list[Route]:
         Route("/props", props),
         Route("/metrics", scrape),
     ]
+
+
+def read_infill(fields: dict[str, Any]) -> InfillBody:
+    """As llama-server reads it: null leaves a field to the server, and 40.0 is a whole number. Raises UsageError."""
+    given = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in fields.items()
+        if value is not None
+    }
+    try:
+        return msgspec.convert(given, InfillBody)
+    except msgspec.ValidationError as exc:
+        raise UsageError(f"the request body is not what /infill takes: {exc}") from exc
 
 
 def to_request(body: InfillBody) -> GenerateRequest:
