@@ -34,7 +34,7 @@ _HEAD_LIMIT = 64 * 1024
 _SILENCE_S = 5.0
 """Seconds without a word in a stream after which the daemon is asked whether it is there."""
 _LOOK_S = 10.0
-"""Seconds that it has to say so: a question of 50 MB keeps it busy for some."""
+"""Seconds that it has to say so."""
 _NO_DAEMON = (FileNotFoundError, ConnectionRefusedError)
 READY_FD_VARIABLE = "INGLE_READY_FD"
 

@@ -37,6 +37,8 @@ from ingle_daemon.protocol import (
 
 __all__ = ["Rule", "Script", "ScriptedBackend"]
 
+_AT_A_TIME = 100_000
+"""Tokens after which the daemon may do something else: 50 MB of text take half a minute."""
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -147,7 +149,12 @@ class ScriptedBackend(Backend):
         return Fit(len(await self.tokenize(_text_of(prompt))), reserved, self._script.context)
 
     async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        return [self._id_of(piece) for piece in _TOKEN.findall(text)]
+        tokens: list[int] = []
+        for piece in _TOKEN.finditer(text):
+            tokens.append(self._id_of(piece[0]))
+            if len(tokens) % _AT_A_TIME == 0:
+                await asyncio.sleep(0)
+        return tokens
 
     async def render(self, prompt: Prompt) -> str:
         return _text_of(prompt)
