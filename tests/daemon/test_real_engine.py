@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -98,6 +99,17 @@ def test_a_cancelled_prefill_frees_the_engine(shared: support.Instance) -> None:
     done = list(shared.stream("/ingle/ask", ask(long, max_tokens=1)))[-1]
     assert done["timings"]["cache_n"] > 0, "what had been read stays"
     assert cancelled_after < time.monotonic() - begin
+
+
+def test_a_full_queue_is_a_503(real: support.Instance) -> None:
+    real.configure("[engine]\nqueue = 1\n")
+    events = iter(real.stream("/ingle/ask", ask("Count from one to a thousand.", max_tokens=1000)))
+    next(event for event in events if event["type"] == "delta")
+    body = json.dumps(ask("Say hello.")).encode()
+    with real.active(), client.connect() as sock, sock.makefile("rb") as answer:
+        sock.sendall(b"POST /ingle/ask HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert answer.readline().startswith(b"HTTP/1.1 503 ")
+        assert b"queue_full" in answer.read()
 
 
 HASTY = """

@@ -5,6 +5,7 @@ Streams are one JSON event a line, the types of protocol.py as they are.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ingle_daemon.dialects.http import json_response, ndjson, read_body
-from ingle_daemon.protocol import AskRequest, Pulled, Pulling
+from ingle_daemon.protocol import AskRequest, Delta, Done, Pulled, Pulling, Routed, Started
 from ingle_daemon.routing.router import Router
 
 __all__ = ["Control", "routes"]
@@ -45,7 +46,7 @@ def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
 
     async def ask(request: Request) -> Response:
         body = await read_body(request, AskRequest, body_limit)
-        return await ndjson(request, router.ask(body))
+        return await ndjson(request, _accepted(router.ask(body)))
 
     async def status(_: Request) -> Response:
         return json_response(control.status())
@@ -82,3 +83,17 @@ def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
         Route("/ingle/models/use", use, methods=["POST"]),
         Route("/ingle/models/pull", pull, methods=["POST"]),
     ]
+
+
+async def _accepted(events: AsyncGenerator[Routed | Started | Delta | Done, None]) -> AsyncGenerator[Any, None]:
+    """`events`; that this machine answers is told once it has taken the request: what it refuses is a plain error."""
+    async with contextlib.aclosing(events):
+        held: Routed | None = None
+        async for event in events:
+            if isinstance(event, Routed) and event.route.kind == "local":
+                held = event
+                continue
+            if held is not None:
+                yield held
+                held = None
+            yield event
