@@ -6,6 +6,7 @@ This module is imported while the daemon already works on the request. It knows 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import msgspec
 
 from ingle_daemon.errors import DaemonUnreachable
 from ingle_daemon.protocol import Delta, Done, Event, Routed
-from ingle_shell.render import answer_status, route_notice
+from ingle_shell.render import answer_status, route_notice, unheeded_notice
 
 __all__ = ["Output", "show"]
 
@@ -34,6 +35,8 @@ def show(events: Iterable[Mapping[str, object]], output: Output, *, as_json: boo
             if isinstance(event, Routed):
                 routed = event
                 if notice := route_notice(routed.route):
+                    output.note(notice)
+                if notice := unheeded_notice(routed.route, os.environ.get("INGLE_MODEL", "")):
                     output.note(notice)
             elif isinstance(event, Delta) and as_json:
                 pieces.append(event.text)

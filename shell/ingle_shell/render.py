@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from ingle_daemon.protocol import Done, Route
 
-__all__ = ["TerminalText", "answer_status", "daemon_status", "model_list", "plain", "route_notice", "size"]
+__all__ = [
+    "TerminalText",
+    "answer_status",
+    "daemon_status",
+    "model_list",
+    "plain",
+    "route_notice",
+    "size",
+    "unheeded_notice",
+]
 
 # ECMA-48: a control sequence, a control string, or any other escape; ESC and its one-character C1 forms.
 _CSI = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*"
@@ -62,6 +72,14 @@ def size(count: int) -> str:
 def route_notice(route: Route) -> str:
     """What is said before an answer that is not made here; nothing before one that is."""
     return "" if route.kind == "local" else f"asking {route.model} ({route.kind}): {route.reason}"
+
+
+def unheeded_notice(route: Route, wanted: str) -> str:
+    """What is said when `wanted`, this shell's INGLE_MODEL, does not answer: the daemon read its own at its start."""
+    name = PurePath(wanted).stem if "/" in wanted or wanted.endswith(".gguf") else wanted
+    if not name or route.kind != "local" or name == route.model:
+        return ""
+    return f"INGLE_MODEL is {wanted}, but ingled runs {route.model}: `ingle stop`, and the next `ask` takes it"
 
 
 def answer_status(route: Route, done: Done) -> str:

@@ -199,6 +199,13 @@ def test_arguments_that_are_no_utf8_are_asked_about_nevertheless(instance: Insta
     assert [message["content"] for message in daemon.bodies("/ingle/ask")[0]["messages"]] == ["caf\ufffd.txt"] * 2
 
 
+def test_a_model_named_in_vain_is_told_beside_the_answer(instance: Instance, daemon: FakeDaemon) -> None:
+    daemon.play("/ingle/ask", answered("ok"))
+    done = instance.run("ask", "hi", env={"INGLE_MODEL": "other"})
+    assert (done.returncode, done.stdout) == (0, "ok\n")
+    assert "INGLE_MODEL is other, but ingled runs tiny: `ingle stop`" in done.stderr
+
+
 def test_closed_standard_streams_do_not_disturb_it(instance: Instance, daemon: FakeDaemon) -> None:
     daemon.play("/ingle/ask", answered("fine"))
     done = instance.run("/bin/sh", "-c", "ask go 2>&- <&-")

@@ -15,6 +15,7 @@ from ingle_shell.render import (
     plain,
     route_notice,
     size,
+    unheeded_notice,
 )
 
 LOCAL = Route("local", "tiny", "it fits")
@@ -144,3 +145,14 @@ def test_the_current_model_is_marked_in_the_list() -> None:
     ]
     assert model_list({"installed": models}) == "  a  98 MB\n* b  1.9 GB"
     assert "ingle model pull" in model_list({"installed": []})
+
+
+@pytest.mark.parametrize("wanted", ["", "tiny", "/models/tiny.gguf", "tiny.gguf"])
+def test_a_model_that_answers_as_wanted_is_no_news(wanted: str) -> None:
+    assert unheeded_notice(LOCAL, wanted) == ""
+
+
+@pytest.mark.parametrize("wanted", ["large", "/models/large.gguf"])
+def test_a_model_that_the_running_daemon_was_not_started_with_is_told(wanted: str) -> None:
+    assert f"INGLE_MODEL is {wanted}, but ingled runs tiny" in unheeded_notice(LOCAL, wanted)
+    assert unheeded_notice(API, wanted) == ""
