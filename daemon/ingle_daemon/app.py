@@ -70,13 +70,13 @@ async def _on_ingle_error(_: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return error_response(UsageError(f"{request.url.path} does not take {request.method}"))
-    return error_response(_NotFound(f"there is nothing at {request.url.path}"))
+        return error_response(UsageError(f"{request.scope['path']} does not take {request.method}"))
+    return error_response(_NotFound(f"there is nothing at {request.scope['path']}"))
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
     """A defect of ours. Its message may quote the user's text, so that the log gets its kind and place only."""
-    _log.error("defect", extra={"path": request.url.path, "error": type(error).__name__})
+    _log.error("defect", extra={"path": request.scope["path"], "error": type(error).__name__})
     return error_response(IngleError(f"ingled met a defect of its own: {type(error).__name__}"))
 
 

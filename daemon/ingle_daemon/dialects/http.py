@@ -44,7 +44,7 @@ async def read_body(request: Request, kind: type[_T], limit: int) -> _T:
     try:
         return msgspec.json.decode(bytes(body) or b"{}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise UsageError(f"the request body is not what {request.url.path} takes: {exc}") from exc
+        raise UsageError(f"the request body is not what {request.scope['path']} takes: {exc}") from exc
 
 
 def _too_large(size: int, limit: int) -> DoesNotFit:
