@@ -186,6 +186,18 @@ def test_malformed_json_is_a_400_that_says_so(instance: support.Instance) -> Non
     assert b"JSON is malformed" in answer
 
 
+def test_a_request_without_a_host_is_told_the_path_that_it_asked_for(instance: support.Instance) -> None:
+    assert b"nothing at /nowhere" in raw_request(instance, b"GET /nowhere HTTP/1.0\r\n\r\n")
+    assert b"what /infill takes" in raw_request(instance, b"POST /infill HTTP/1.0\r\nContent-Length: 1\r\n\r\n[")
+
+
+@pytest.mark.parametrize("query", ["why?n=x", f"why?n={'9' * 5000}", f"stats?days={'9' * 20}", "stats?days=-1"])
+def test_a_number_that_is_none_or_too_large_in_a_query_is_refused(instance: support.Instance, query: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        instance.call("GET", f"/ingle/{query}")
+    assert "It is a number of at most" in refused.value.hint
+
+
 def test_garbage_instead_of_http_does_not_disturb_it(instance: support.Instance) -> None:
     assert raw_request(instance, b"\x16\x03\x01 what is this\r\n\r\n").startswith(b"HTTP/1.1 400")
     assert answer_of(instance.stream("/ingle/ask", QUESTION)) == "You said: hello there"

@@ -13,6 +13,9 @@ from ingle_daemon.protocol import CompletionRequest, Outcome
 
 __all__ = ["routes"]
 
+_MOST_DIGITS = 5
+"""More days, or more completions, than anybody has."""
+
 
 def routes(completions: Completions, body_limit: int) -> list[Route]:
     """The routes of this dialect."""
@@ -26,16 +29,11 @@ def routes(completions: Completions, body_limit: int) -> list[Route]:
         return json_response({})
 
     async def why(request: Request) -> Response:
-        count = request.query_params.get("n", "1")
-        if not count.isdecimal():
-            raise UsageError(f"n is {count!r}", hint="It is how many completions to tell about.")
-        return json_response(await completions.why(int(count), with_prompt="prompt" in request.query_params))
+        count = _number(request, "n", 1)
+        return json_response(await completions.why(count, with_prompt="prompt" in request.query_params))
 
     async def stats(request: Request) -> Response:
-        days = request.query_params.get("days", "30")
-        if not days.isdecimal():
-            raise UsageError(f"days is {days!r}", hint="It is a number of days.")
-        return json_response(await completions.stats(int(days)))
+        return json_response(await completions.stats(_number(request, "days", 30)))
 
     return [
         Route("/ingle/complete", complete, methods=["POST"]),
@@ -43,3 +41,11 @@ def routes(completions: Completions, body_limit: int) -> list[Route]:
         Route("/ingle/why", why),
         Route("/ingle/stats", stats),
     ]
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    """A number from the query. Raises UsageError when it is none, or larger than any that means something."""
+    text = request.query_params.get(name, str(default))
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise UsageError(f"{name} is {text[:20]!r}", hint=f"It is a number of at most {_MOST_DIGITS} digits.")
+    return int(text)
