@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 
 import support
 from ingle_daemon import client
+from ingle_daemon.engine import frames
 from ingle_daemon.errors import DoesNotFit, EngineLost, NoModel
 from support import wait_until
 
@@ -284,3 +286,27 @@ def test_a_model_unloaded_for_want_of_use_comes_back_knowing_its_prompts(real: s
     wait_until(lambda: status_of(real)["state"] == "idle")
     worker.wait(20)
     assert real.call("POST", "/infill", body)["timings"]["prompt_n"] == 1 < cold["timings"]["prompt_n"]
+
+
+LOADS_FOR_EVER = """
+import time
+from ingle_daemon.engine import worker
+worker.Worker = lambda *_: time.sleep(300)
+worker.main()
+"""
+
+
+def test_a_worker_that_loads_ends_with_its_daemon() -> None:
+    ours, its = socket.socketpair()
+    with ours, its:
+        command = [sys.executable, "-c", LOADS_FOR_EVER, str(its.fileno())]
+        with subprocess.Popen(command, pass_fds=(its.fileno(),)) as worker:
+            its.close()
+            ours.sendall(frames.encode(frames.Load("m", "/m", 64, 1, 0, "f16", 64, True, "auto", 0, "/s")))
+            with pytest.raises(subprocess.TimeoutExpired):
+                worker.wait(2)
+            ours.close()
+            try:
+                assert worker.wait(10) == 0
+            finally:
+                worker.kill()

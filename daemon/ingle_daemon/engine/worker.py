@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import queue
+import select
 import socket
 import sys
 import threading
@@ -265,9 +266,18 @@ def default_threads() -> int:
     return max(cores - 1, 1) if cores > 2 else cores
 
 
+def _end_with_the_daemon(sock: socket.socket) -> None:
+    """A large model takes a minute to load, and nobody reads from `sock` meanwhile."""
+    hung_up = select.poll()
+    hung_up.register(sock, 0)  # which a poll tells of always
+    hung_up.poll()
+    os._exit(0)
+
+
 def main() -> None:
     """`python -m ingle_daemon.engine.worker FD`: serve the daemon at the other end of the socket FD."""
     sock = socket.socket(fileno=int(sys.argv[1]))
+    threading.Thread(target=_end_with_the_daemon, args=(sock,), name="lifeline", daemon=True).start()
     outbox = Outbox(sock)
     stream = sock.makefile("rb")
     body = frames.read_frame(stream)
