@@ -19,7 +19,7 @@ _AT_THE_REQUEST = """
 import sys
 from ingle_daemon import client
 def sent(sock, data): raise SystemExit(" ".join(sys.modules))
-WIRE = {"sendall": sent, "close": lambda sock: None, "settimeout": lambda *_: None}
+WIRE = {"send": sent, "close": lambda sock: None, "settimeout": lambda *_: None}
 def connect(autostart): return type("Wire", (), WIRE)()
 client.connect = connect
 sys.argv = ["ask", "what", "is", "this?"]
