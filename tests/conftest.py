@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import support
@@ -13,6 +14,10 @@ from ingle_daemon.backends.worker_process import worker_environment
 
 # Tests that load a model in this process run it under the worker's threading rules. OpenMP reads them when it loads.
 os.environ.update(worker_environment())
+
+# A deadline would measure the machine's load.
+hypothesis.settings.register_profile("ingle", deadline=None)
+hypothesis.settings.load_profile("ingle")
 
 
 @pytest.fixture
