@@ -68,10 +68,16 @@ class BareEngine:
             special=vocab.special_spellings(),
         )
         self._preparer = Preparer(vocab, template, CONTINUATION, self._runner.n_ctx, infill_budget=2048)
-        capacity = Capacity(batch=options.batch, prefill=options.batch)
+        self._batch = options.batch
+        self._events: list[tuple[float, Event]] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin with an empty cache."""
+        self._runner.clear()
+        capacity = Capacity(batch=self._batch, prefill=self._batch)
         self._kv = KvTable(1, self._runner.n_ctx)
         self._engine = Engine(self._runner, Cache(self._runner, self._kv, Shelf(0)), capacity, self._on_event)
-        self._events: list[tuple[float, Event]] = []
 
     def tokenize(self, text: str) -> list[int]:
         return self._runner.vocab.tokenize(text, special=False)

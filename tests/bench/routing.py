@@ -61,6 +61,7 @@ def main() -> None:
 
 def _ask(engine: BareEngine, question: Question) -> Answered:
     prompt = ChatPrompt((ChatMessage("user", question.text),))
+    engine.forget()
     _, events = engine.run(prompt, _LONGEST, logprobs=True)
     deltas = [event for _, event in events if isinstance(event, Delta)]
     text = "".join(delta.text for delta in deltas)
