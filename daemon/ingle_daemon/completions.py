@@ -99,7 +99,7 @@ def _to_engine(request: CompletionRequest, prompt: InfillPrompt) -> GenerateRequ
     return GenerateRequest(
         prompt=prompt,
         priority="warm-up" if request.ahead else "completion",
-        sampling=Sampling(temperature=0),
+        sampling=Sampling(temperature=request.temperature, seed=request.seed),
         limits=Limits(max_tokens=request.max_tokens, time_ms=request.time_ms, min_indent=request.min_indent),
         logprobs=True,
     )

@@ -275,10 +275,10 @@ Event = Routed | Reading | Started | Delta | Done | Failed
 class CompletionRequest(_Value, frozen=True, forbid_unknown_fields=True):
     """`POST /ingle/complete`: a hole in a file. Answered by one JSON event a line: Started, Delta …, Done or Failed.
 
-    Decoding is greedy and every Delta carries log-probabilities. `id` is the client's own and names the completion in
-    an `Outcome`. `root` is the workspace's folder, `filename` the path below it. `context` is what the editor knows,
-    the most stable first; the daemon adds what its index of `root` has. With `ahead` nobody waits for the answer yet:
-    it gives way to everything else.
+    Every Delta carries log-probabilities. Decoding is greedy where `temperature` is 0. `id` is the client's own and
+    names the completion in an `Outcome`. `root` is the workspace's folder, `filename` the path below it. `context` is
+    what the editor knows, the oldest first; the daemon decides what of it goes into a prompt, and when, and adds what
+    its index of `root` has. With `ahead` nobody waits for the answer yet: it gives way to everything else.
     """
 
     id: str
@@ -293,6 +293,8 @@ class CompletionRequest(_Value, frozen=True, forbid_unknown_fields=True):
     time_ms: Count | None = None
     min_indent: Count = 0
     ahead: bool = False
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
+    seed: Seed | None = None
 
 
 OutcomeKind = Literal["skipped", "hidden", "failed", "shown", "accepted", "partly", "rejected", "kept", "changed"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from urllib.parse import unquote
 
+import msgspec
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
@@ -16,9 +17,11 @@ from pygls.workspace import TextDocument
 from ingle_daemon import __version__
 from ingle_lsp import quirks
 from ingle_lsp.completion.context import Encoding, hole_at, name_in
+from ingle_lsp.completion.status import Status, StatusBoard
 from ingle_lsp.features.actions import COMMAND, Actions, listed
 from ingle_lsp.features.inline import ACCEPTED, Document, InlineCompletion
 from ingle_lsp.features.items import as_inline_params, as_item
+from ingle_lsp.features.plugin import Wishes, register, show_status, wishes
 from ingle_lsp.settings import Settings, parse
 
 __all__ = ["IngleLanguageServer", "create"]
@@ -31,15 +34,23 @@ class IngleLanguageServer(LanguageServer):
 
     def __init__(self) -> None:
         super().__init__("ingle-lsp", __version__, converter_factory=quirks.tolerant_converter)
-        self.inline = InlineCompletion(tell=self.tell)
+        self.status = StatusBoard(self._show)
+        self.inline = InlineCompletion(self.tell, self.status)
         self.actions = Actions(self, self.tell)
         self.settings = Settings()
+        self.wishes = Wishes()
 
     def configure(self, options: object) -> None:
         """Use the settings that the editor sent."""
         self.settings, complaint = parse(options)
+        self.switch(on=self.settings.enabled)
         if complaint:
             self.tell(complaint)
+
+    def switch(self, *, on: bool) -> None:
+        """Complete, or do not until further notice."""
+        self.settings = msgspec.structs.replace(self.settings, enabled=on)
+        self.status.switch(on=on)
 
     def tell(self, message: str) -> None:
         """Show a message to the user, and leave it in the editor's log."""
@@ -55,6 +66,10 @@ class IngleLanguageServer(LanguageServer):
         language = str(open_document.language_id or "")
         return Document(open_document.uri, open_document.source, encoding, filename, repo, root, language)
 
+    def _show(self, status: Status) -> None:
+        if self.wishes.status:
+            show_status(self, status)
+
     def report_server_error(self, error: Exception, source: object) -> None:
         """A message that cannot be handled goes to the log; pygls would show each to the user."""
         log.error("%s: %s", source, error)
@@ -69,13 +84,20 @@ def create() -> IngleLanguageServer:
     _register_inline_completion(server)
     _register_completion(server)
     _register_actions(server)
+    register(server)
     return server
 
 
 def _register_settings(server: IngleLanguageServer) -> None:
     @server.feature(lsp.INITIALIZE)
     def initialize(ls: IngleLanguageServer, params: lsp.InitializeParams) -> None:
+        ls.wishes = wishes(params.capabilities)
+        ls.inline.editor_tells_shown = ls.wishes.shown
         ls.configure(params.initialization_options)
+
+    @server.feature(lsp.INITIALIZED)
+    async def initialized(ls: IngleLanguageServer, _: lsp.InitializedParams) -> None:
+        await ls.status.begin()
 
     @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)
     def did_change_configuration(ls: IngleLanguageServer, params: lsp.DidChangeConfigurationParams) -> None:

@@ -40,6 +40,10 @@ class Filters(_Section, frozen=True, kw_only=True, rename="camel"):
 
 
 class Settings(_Section, frozen=True, kw_only=True, rename="camel"):
+    enabled: bool = True
+    """Completions at all, those asked for by hand too."""
+    candidates: Annotated[int, msgspec.Meta(ge=1, le=5)] = 3
+    """How many there are to choose from when asked by hand."""
     max_tokens: _Positive = 64
     """The longest completion."""
     max_time_ms: _Positive = 500

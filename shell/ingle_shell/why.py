@@ -68,7 +68,7 @@ def _one(entry: Mapping[str, Any]) -> str:
 
 
 def _became(entry: Mapping[str, Any], outcome: Mapping[str, Any]) -> str:
-    if entry["ahead"] and outcome.get("kind", "shown") == "shown":
+    if entry["ahead"] and not outcome:
         return "made ahead"
     if not outcome:
         return "superseded: the next key came first" if not entry["answer"] else "sent"

@@ -52,6 +52,15 @@ class Editor:
         self.answer: lsp.InitializeResult | None = None
         self._versions: dict[str, int] = {}
         self._offered: list[lsp.WorkspaceEdit] = []
+        self._status_came = asyncio.Event()
+
+        self.statuses: list[dict[str, str]] = []
+        """Every `ingle/status` so far."""
+
+        @client.feature("ingle/status")  # type: ignore[untyped-decorator]
+        def note(params: Any) -> None:
+            self.statuses.append(params._asdict())
+            self._status_came.set()
 
         @client.feature(lsp.WORKSPACE_APPLY_EDIT)  # type: ignore[untyped-decorator]
         def take(params: lsp.ApplyWorkspaceEditParams) -> lsp.ApplyWorkspaceEditResult:
@@ -73,13 +82,31 @@ class Editor:
         edits, self._offered = self._offered, []
         return edits
 
-    async def initialize(self, encoding: str, options: object, *, able: bool) -> None:
+    async def status(self, state: str) -> dict[str, str]:
+        """The newest `ingle/status`, as soon as it says this."""
+        while not self.statuses or self.statuses[-1]["state"] != state:
+            self._status_came.clear()
+            await asyncio.wait_for(self._status_came.wait(), 30)
+        return self.statuses[-1]
+
+    def notify(self, method: str, **params: object) -> None:
+        """A notification as it stands, valid or not."""
+        self.client.protocol.notify(method, params)
+
+    async def command(self, name: str, *arguments: object) -> Any:
+        """What a command of the server's answers."""
+        return await self.client.workspace_execute_command_async(
+            lsp.ExecuteCommandParams(command=name, arguments=list(arguments))
+        )
+
+    async def initialize(self, encoding: str, options: object, *, able: bool, wishes: Mapping[str, bool]) -> None:
         capabilities = lsp.ClientCapabilities(
             general=lsp.GeneralClientCapabilities(position_encodings=[lsp.PositionEncodingKind(encoding)]),
             text_document=lsp.TextDocumentClientCapabilities(
                 inline_completion=lsp.InlineCompletionClientCapabilities()
             ),
             workspace=_ABLE if able else None,
+            experimental={"ingle": dict(wishes)} if wishes else None,
             window=lsp.WindowClientCapabilities(work_done_progress=True) if able else None,
         )
         self.answer = await self.client.initialize_session(
@@ -149,13 +176,21 @@ class Editor:
 
 @asynccontextmanager
 async def started(
-    env: Mapping[str, str], *, encoding: str = "utf-16", options: object = None, able: bool = False
+    env: Mapping[str, str],
+    *,
+    encoding: str = "utf-16",
+    options: object = None,
+    able: bool = False,
+    wishes: Mapping[str, bool] | None = None,
 ) -> AsyncIterator[Editor]:
-    """A new editor whose server runs with the environment `env`; an `able` one confirms edits and shows progress."""
+    """A new editor whose server runs with the environment `env`.
+
+    An `able` one confirms edits and shows progress; `wishes` is what its plugin says of itself.
+    """
     client = make_test_lsp_client()
     await client.start_io(*SERVER, env=dict(env))
     editor = Editor(client)
-    await editor.initialize(encoding, options, able=able)
+    await editor.initialize(encoding, options, able=able, wishes=wishes or {})
     yield editor
     await client.shutdown_session()
     await client.stop()  # type: ignore[no-untyped-call]

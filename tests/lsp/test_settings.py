@@ -26,7 +26,7 @@ def test_what_is_sent_is_used() -> None:
         ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
         ({"gates": {"midWord": "no"}}, "gates.midWord: Expected `bool`, got `str`"),
         ({"debounceMs": -1}, "debounceMs: Expected `int` >= 0"),
-        ({"maxToken": 7}, "unknown field `maxToken`. The settings are maxTokens, maxTimeMs, "),
+        ({"maxToken": 7}, "unknown field `maxToken`. The settings are enabled, candidates, maxTokens, "),
         (["maxTokens"], "Expected `object`, got `array`"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_completion_is_told_with_its_cost() -> None:
             "not asked, 7 times: the cursor stands inside a word (setting gates.midWord)",
         ),
         ({**ENTRY, "outcome": None, "answer": ""}, "superseded: the next key came first"),
-        ({**ENTRY, "ahead": True}, "made ahead"),
+        ({**ENTRY, "ahead": True, "outcome": None}, "made ahead"),
     ],
 )
 def test_nothing_to_see_has_a_reason(entry: dict[str, Any], said: str) -> None:

@@ -29,6 +29,7 @@ from ingle_daemon.protocol import (
     InfillPrompt,
     ModelInfo,
     Prompt,
+    Sampling,
     Started,
     TextPrompt,
     Timings,
@@ -45,13 +46,15 @@ _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The answer to every prompt of `kind` in which the regular expression `match` is found.
 
-    It is searched in a chat's last message, and in what stands before a hole. `delay_ms` passes before the first
-    token. `error` is the code of an error to fail with, after the answer, if there is one.
+    It is searched in a chat's last message, and in what stands before a hole. `others` are what is drawn instead, by
+    the seed, where the temperature is not 0. `delay_ms` passes before the first token. `error` is the code of an error
+    to fail with, after the answer, if there is one.
     """
 
     kind: Literal["chat", "infill"]
     match: str
     answer: str = ""
+    others: tuple[str, ...] = ()
     delay_ms: float = 0
     error: str = ""
 
@@ -95,6 +98,9 @@ class ScriptedBackend(Backend):
         """Nothing to free."""
 
     async def info(self) -> ModelInfo:
+        return self._info()
+
+    def _info(self) -> ModelInfo:
         context = self._script.context
         return ModelInfo(
             name="scripted",
@@ -110,7 +116,7 @@ class ScriptedBackend(Backend):
         )
 
     def status(self) -> dict[str, object]:
-        return {"state": "ready", "running": self._running, "queued": 0}
+        return {"state": "ready", "info": self._info(), "running": self._running, "queued": 0}
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         return self._metrics.watch(request.priority, self._answer(request))
@@ -129,7 +135,8 @@ class ScriptedBackend(Backend):
         try:
             await asyncio.sleep(rule.delay_ms / 1000)
             begin, count = time.monotonic(), 0
-            pieces = _TOKEN.findall(rule.answer)[: request.limits.max_tokens]
+            answer = _drawn(rule, request.sampling)
+            pieces = _TOKEN.findall(answer)[: request.limits.max_tokens]
             text, stop = _cut_at_stop("".join(pieces), request.limits.stop)
             for piece in _TOKEN.findall(text):
                 if self._script.token_delay_ms:
@@ -138,7 +145,7 @@ class ScriptedBackend(Backend):
                 yield Delta(piece, (self._id_of(piece),), (0.0,) if request.logprobs else ())
             if rule.error:
                 raise from_wire({"code": rule.error, "message": f"the script says {rule.error}"})
-            cut = len(pieces) < len(_TOKEN.findall(rule.answer))
+            cut = len(pieces) < len(_TOKEN.findall(answer))
             spent = (time.monotonic() - begin) * 1000
             timings = Timings(prompt_n=prompt_tokens, predicted_n=count, predicted_ms=spent)
             yield Done("stop" if stop else "limit" if cut else "end", stop, timings)
@@ -175,6 +182,12 @@ class ScriptedBackend(Backend):
             if rule.kind == kind and re.search(rule.match, text):
                 return rule
         return Rule(kind, "", "" if kind == "infill" else f"You said: {text}")
+
+
+def _drawn(rule: Rule, sampling: Sampling) -> str:
+    if sampling.temperature == 0 or not rule.others:
+        return rule.answer
+    return rule.others[(sampling.seed or 0) % len(rule.others)]
 
 
 def _cut_at_stop(text: str, stops: tuple[str, ...]) -> tuple[str, str]:

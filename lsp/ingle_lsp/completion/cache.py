@@ -6,8 +6,9 @@ This module knows documents by a key alone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ingle_daemon.protocol import Outcome
 from ingle_lsp.completion.context import Hole
 
 __all__ = ["Completed", "Completions"]
@@ -21,39 +22,43 @@ _AROUND = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A completion's text, and under which id the daemon knows it."""
+    """A completion's text, and under which id the daemon knows it. `made`: what to tell of it once it is seen."""
 
     id: str
     text: str
+    made: Outcome | None = None
 
 
 class Completions:
     """The last hundred, the least recently used go first."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str, str], Completed] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], tuple[Completed, ...]] = OrderedDict()
 
-    def keep(self, key: str, hole: Hole, completed: Completed) -> None:
-        """Remember the completion of `hole` in the document `key`."""
+    def keep(self, key: str, hole: Hole, *choices: Completed) -> None:
+        """Remember the completions of `hole` in the document `key`, the best first."""
         place = (key, hole.before[-_AROUND:], hole.after[:_AROUND])
-        self._kept[place] = completed
+        self._kept[place] = choices
         self._kept.move_to_end(place)
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
-    def rest(self, key: str, hole: Hole) -> Completed | None:
-        """What is left of a completion when nothing happened since but that its beginning was typed.
+    def rests(self, key: str, hole: Hole) -> list[Completed]:
+        """What is left of a place's completions when nothing happened since but that their beginning was typed.
 
-        The newest one that fits; with nothing typed, the whole of it.
+        Those of the newest place that has any; with nothing typed, the whole of them.
         """
         after = hole.after[:_AROUND]
-        for (document, before, following), completed in reversed(self._kept.items()):
+        for (document, before, following), choices in reversed(self._kept.items()):
             if document != key or following != after:
                 continue
             typed = _typed_since(before, hole.before)
-            if typed is not None and completed.text.startswith(typed) and len(completed.text) > len(typed):
-                return Completed(completed.id, completed.text[len(typed) :])
-        return None
+            if typed is None:
+                continue
+            fitting = [one for one in choices if one.text.startswith(typed) and len(one.text) > len(typed)]
+            if fitting:
+                return [replace(one, text=one.text[len(typed) :]) for one in fitting]
+        return []
 
     def forget(self, key: str) -> None:
         """The document `key` is closed."""

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Literal
 
-__all__ = ["Encoding", "Hole", "edited", "hole_at", "name_in", "units"]
+__all__ = ["Encoding", "Hole", "edited", "hole_at", "index_in", "name_in", "units"]
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 Place = tuple[int, int]
@@ -110,9 +110,9 @@ def name_in(roots: Iterable[str], path: str) -> tuple[str, str, str]:
     return file.relative_to(root).as_posix(), root.name, str(root)
 
 
-def _index(line: str, character: int, encoding: Encoding) -> int:
-    """The index in `line` of an editor's column; a column inside a character stands before it."""
-    head = line[:character]  # a character takes one unit or more, so that the cursor cannot be further right
+def index_in(text: str, character: int, encoding: Encoding) -> int:
+    """The index in `text` of an editor's column; a column inside a character stands before it."""
+    head = text[:character]  # a character takes one unit or more, so that the cursor cannot be further right
     taken = 0
     for index, char in enumerate(head if units(head, encoding) > len(head) else ""):
         taken += units(char, encoding)
@@ -125,7 +125,7 @@ def _offset(source: str, line_start: int, character: int, encoding: Encoding) ->
     """The index in `source` of a column of the line that begins at `line_start`; at most that line's end."""
     rest = _LINE_END.search(source, line_start)
     content = source[line_start : rest.start() if rest else len(source)]
-    return line_start + _index(content, character, encoding)
+    return line_start + index_in(content, character, encoding)
 
 
 def _line_start(source: str, line: int, start: int = 0) -> int:

@@ -1,12 +1,13 @@
 """`textDocument/inlineCompletion`: from an editor's request to the items that it shows.
 
-Holds what lives from one request to the next: the debouncer, the cache, each document's syntax, the daemon's outage.
-This module knows LSP's types; the text work is done under `completion/`.
+Holds what lives from one request to the next: the debouncer, the cache, the offers, each document's syntax, the
+daemon's outage. This module knows LSP's types; the text work is done under `completion/`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,9 @@ from ingle_lsp.completion.context import Encoding, Hole, hole_at, units
 from ingle_lsp.completion.debounce import Debouncer, Rhythm
 from ingle_lsp.completion.filters import filtered
 from ingle_lsp.completion.gates import Situation, closed_gate
+from ingle_lsp.completion.offers import Offers, Spot
 from ingle_lsp.completion.outcomes import Outcomes
+from ingle_lsp.completion.status import StatusBoard
 from ingle_lsp.completion.stops import plan_for
 from ingle_lsp.completion.stream import Answer, Ask, Outage, ask_daemon, read
 from ingle_lsp.completion.syntax import Syntax, language_of
@@ -33,8 +36,8 @@ __all__ = ["ACCEPTED", "Document", "InlineCompletion"]
 ACCEPTED = "ingle.accepted"
 _PAUSE = 0.3
 """Seconds without a key after which there is time to read a document's syntax again."""
-_JUDGED_AFTER = 30.0
-"""Seconds after which an accepted completion counts as kept or changed."""
+_ALTERNATIVES_TEMPERATURE = 0.8
+"""Of the second choice and on; the first one is greedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,11 @@ class Document:
 
 @dataclass(slots=True)
 class _Known:
-    """What is kept of an open document: its tree, where its cursor was, and its text then."""
+    """What is kept of an open document: itself as it was last, its tree, and where its cursor was."""
 
+    document: Document
     syntax: Syntax | None
     hole: Hole
-    source: str = ""
     settling: asyncio.TimerHandle | None = None
 
 
@@ -70,15 +73,6 @@ class _Live:
 
     def grow(self, text: str) -> None:
         self.text = text
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """A completion that was shown."""
-
-    document: Document
-    hole: Hole
-    completed: Completed
 
 
 @dataclass(slots=True)
@@ -101,6 +95,7 @@ class InlineCompletion:
     def __init__(
         self,
         tell: Callable[[str], None],
+        status: StatusBoard,
         *,
         ask: Ask = ask_daemon,
         outcomes: Outcomes | None = None,
@@ -108,7 +103,7 @@ class InlineCompletion:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._tell = tell
-        self._sleep = sleep
+        self._status = status
         self._ask = ask
         self._outcomes = outcomes or Outcomes()
         self._clock = clock
@@ -118,40 +113,42 @@ class InlineCompletion:
         self._outage = Outage()
         self._documents: dict[str, _Known] = {}
         self._live: dict[str, _Live] = {}
-        self._offer: _Offer | None = None
-        self._judgements: set[asyncio.Task[None]] = set()
+        self.offers = Offers(self._tell_outcome, self._text_of, sleep)
+        self.editor_tells_shown = False
+        """Whether the editor says what is shown; otherwise what was sent first counts as shown."""
 
     async def items(
         self, document: Document, params: lsp.InlineCompletionParams, settings: Settings
     ) -> list[lsp.InlineCompletionItem]:
-        """At most one item; none when superseded, with nothing to show, or when the daemon is away."""
+        """What may be shown, the best first; none when superseded, with nothing to show, or when the daemon is away.
+
+        At most one, unless the user asked by hand.
+        """
+        if not settings.enabled:
+            return []
         line, encoding = params.position.line, document.encoding
         cursor = hole_at(document.source, line, params.position.character, encoding)
         hole = _with_selected(cursor, document, params)
         invoked = params.context.trigger_kind == lsp.InlineCompletionTriggerKind.Invoked
-        completed = await self._completed(document, hole, settings, invoked=invoked)
-        if completed is None:
+        choices = await self._choices(document, hole, settings, invoked=invoked)
+        if not choices:
             return []
-        self._offer = _Offer(document, hole, completed)
-        whole = hole.line_before + completed.text
+        self.offers.send(Spot(document.uri, hole, encoding, document.language), choices)
+        if not self.editor_tells_shown:
+            self.offers.shown(choices[0].id)
         # From the start of the line: some editors refuse or misplace what begins in its middle.
         replaced = lsp.Range(lsp.Position(line, 0), lsp.Position(line, units(cursor.line_before, encoding)))
-        accepted = lsp.Command(title="Accepted", command=ACCEPTED, arguments=[completed.id])
-        return [lsp.InlineCompletionItem(whole, filter_text=whole, range=replaced, command=accepted)]
+        return [_item(hole.line_before + completed.text, replaced, completed.id) for completed in choices]
 
     async def accepted(self, completion: str, settings: Settings) -> None:
         """The user took a completion. What follows it is made ready before it is asked for."""
-        offer = self._offer
-        if offer is None or offer.completed.id != completion:
+        offer = self.offers.accepted(completion)
+        known = self._documents.get(offer.spot.uri) if offer else None
+        if offer is None or known is None or not settings.enabled:
             return
-        self._offer = None
-        self._tell_outcome(Outcome(completion, "accepted", characters=len(offer.completed.text)), offer.document)
-        task = asyncio.create_task(self._judge(offer))
-        self._judgements.add(task)
-        task.add_done_callback(self._judgements.discard)
-        hole = Hole(offer.hole.before + offer.completed.text, offer.hole.after)
-        if self._cache.rest(offer.document.uri, hole) is None:
-            await self._make(offer.document, hole, settings, ahead=True)
+        hole = Hole(offer.spot.hole.before + offer.completed.text, offer.spot.hole.after)
+        if not self._cache.rests(offer.spot.uri, hole):
+            await self._make(known.document, hole, settings, ahead=True)
 
     def close(self, uri: str) -> None:
         """The document is closed."""
@@ -159,34 +156,59 @@ class InlineCompletion:
         self._cache.forget(uri)
         self._documents.pop(uri, None)
 
-    async def _completed(
-        self, document: Document, hole: Hole, settings: Settings, *, invoked: bool
-    ) -> Completed | None:
+    async def _choices(self, document: Document, hole: Hole, settings: Settings, *, invoked: bool) -> list[Completed]:
         situation = self._situation(document, hole)
-        if rest := self._cache.rest(document.uri, hole):
-            self._debouncer.supersede(document.uri)
-            return rest if rest.text.strip() else None
-        if self._may_join(document, hole):
+        wanted = settings.candidates if invoked else 1
+        rests = self._cache.rests(document.uri, hole)
+        if not rests and self._may_join(document, hole):
             await self._debouncer.join(document.uri)
-            if rest := self._cache.rest(document.uri, hole):
-                return rest if rest.text.strip() else None
-        self._reject_offer(document)
+            rests = self._cache.rests(document.uri, hole)
+        if rests and (len(rests) >= wanted or not rests[0].text.strip()):
+            self._debouncer.supersede(document.uri)
+            return [rest for rest in rests[:wanted] if rest.text.strip()]
+        if not rests:
+            self.offers.overtaken(document.uri, hole.before)
         if not invoked and (gate := closed_gate(situation, settings.gates)):
             self._debouncer.supersede(document.uri)
-            self._tell_outcome(Outcome("", "skipped", gate), document)
-            return None
+            self._tell_outcome(Outcome("", "skipped", gate), document.language)
+            return []
         delay = 0.0 if invoked else self._rhythm.delay
         if not invoked and settings.debounce_ms is not None:
             delay = settings.debounce_ms / 1000
-        return await self._debouncer.run(document.uri, delay, lambda: self._make(document, hole, settings))
+        work = self._debouncer.run(
+            document.uri, delay, lambda: self._make_several(document, hole, settings, wanted, rests)
+        )
+        return await work or []
+
+    async def _make_several(
+        self, document: Document, hole: Hole, settings: Settings, wanted: int, known: list[Completed]
+    ) -> list[Completed]:
+        """As many different completions as are wanted, or as there are; the likeliest first, which may be known.
+
+        The others are asked for once it is there, when all of the prompt has been evaluated.
+        """
+        first = known[0] if known else await self._make(document, hole, settings)
+        if first is None or wanted == 1:
+            return [first] if first else []
+        with self._status.asking():
+            drawn = await asyncio.gather(
+                *(self._make(document, hole, settings, draw=draw) for draw in range(1, wanted))
+            )
+        different: dict[str, Completed] = {}
+        for choice in (*(known or [first]), *filter(None, drawn)):
+            different.setdefault(choice.text, choice)
+        choices = list(different.values())
+        self._cache.keep(document.uri, hole, *choices)
+        return choices
 
     def _situation(self, document: Document, hole: Hole) -> Situation:
         """Where the cursor is, and what became of the text since it was last asked about."""
         known = self._documents.get(document.uri)
         if known is None:
             language = language_of(document.language, document.filename)
-            known = self._documents[document.uri] = _Known(Syntax(language) if language else None, hole)
-        before, known.hole, known.source = known.hole, hole, document.source
+            known = _Known(document, Syntax(language) if language else None, hole)
+            self._documents[document.uri] = known
+        before, known.hole, known.document = known.hole, hole, document
         if before != hole:
             self._rhythm.key(self._clock())
         if known.syntax:
@@ -199,10 +221,13 @@ class InlineCompletion:
         return Situation(hole, known.syntax.kind_at(hole.before) if known.syntax else "code", deleted)
 
     async def _make(
-        self, document: Document, hole: Hole, settings: Settings, *, ahead: bool = False
+        self, document: Document, hole: Hole, settings: Settings, *, ahead: bool = False, draw: int = 0
     ) -> Completed | None:
-        """A new completion, kept for when it is asked for again; None when there is nothing to show."""
-        request = _request(document, hole, settings, ahead=ahead)
+        """A new completion, kept for when it is asked for again; None when there is nothing to show.
+
+        The likeliest one, or, with `draw`, another that is drawn at random, always the same for a number.
+        """
+        request = _request(document, hole, settings, ahead=ahead, draw=draw)
         phases = _Phases(self._clock, self._clock())
         answer = await self._answer(document, request, hole)
         phases.end("wait")
@@ -211,23 +236,25 @@ class InlineCompletion:
         known = self._documents.get(document.uri)
         shown = filtered(answer.text, hole, settings.filters, known.syntax if known else None)
         phases.end("filters")
-        dropped_by = shown.dropped_by or ("score" if answer.score < settings.min_score else "")
-        self._tell_outcome(
-            Outcome(
-                request.id,
-                "hidden" if dropped_by else "shown",
-                dropped_by,
-                characters=len(shown.text),
-                lines=shown.text.count("\n") + 1,
-                score=answer.score,
-                phases=phases.spent,
-                text=shown.text,
-            ),
-            document,
+        unsure = answer.score < settings.min_score and not draw  # who wants to choose gets a choice
+        dropped_by = shown.dropped_by or ("score" if unsure else "")
+        made = Outcome(
+            request.id,
+            "hidden" if dropped_by else "shown",
+            dropped_by,
+            characters=len(shown.text),
+            lines=shown.text.count("\n") + 1,
+            score=answer.score,
+            phases=phases.spent,
+            text=shown.text,
         )
-        completed = Completed(request.id, "" if dropped_by else shown.text)
-        self._cache.keep(document.uri, hole, completed)
-        return None if dropped_by else completed
+        if dropped_by:
+            self._tell_outcome(made, document.language)
+            return None
+        completed = Completed(request.id, shown.text, made)
+        if not draw:
+            self._cache.keep(document.uri, hole, completed)
+        return completed
 
     def _may_join(self, document: Document, hole: Hole) -> bool:
         """What was typed since a running answer was asked for is what that says, as far as it has got."""
@@ -237,28 +264,18 @@ class InlineCompletion:
         typed = hole.before[len(live.hole.before) :]
         return live.text.startswith(typed) or typed.startswith(live.text)
 
-    def _reject_offer(self, document: Document) -> None:
-        """Something else was typed than what is offered."""
-        if self._offer is not None and self._offer.document.uri == document.uri:
-            self._tell_outcome(Outcome(self._offer.completed.id, "rejected"), document)
-            self._offer = None
-
-    async def _judge(self, offer: _Offer) -> None:
-        """Whether an accepted completion is still there after a while, as far as the document is still open."""
-        await self._sleep(_JUDGED_AFTER)
-        if known := self._documents.get(offer.document.uri):
-            stays = offer.completed.text.strip() in known.source.replace("\r\n", "\n")
-            self._tell_outcome(Outcome(offer.completed.id, "kept" if stays else "changed"), offer.document)
-
     async def _answer(self, document: Document, request: CompletionRequest, hole: Hole) -> Answer | None:
         events = self._ask(request, self._outage.may_start(self._clock()))
         live = _Live(hole)
-        if not request.ahead:
+        if not request.ahead and not request.temperature:
             self._live[document.uri] = live
+        waited_for = contextlib.nullcontext() if request.ahead else self._status.asking()
         try:
-            answer = await read(events, plan_for(hole), hole.line_before, live.grow)
+            with waited_for:
+                answer = await read(events, plan_for(hole), hole.line_before, live.grow)
         except IngleError as error:
-            self._tell_outcome(Outcome(request.id, "failed", error.code), document)
+            self._tell_outcome(Outcome(request.id, "failed", error.code), document.language)
+            self._status.failed(error)
             if message := self._outage.began(error, self._clock()):
                 self._tell(message)
             return None
@@ -266,13 +283,23 @@ class InlineCompletion:
             if self._live.get(document.uri) is live:
                 del self._live[document.uri]
         self._outage.ended()
+        self._status.answered()
         return answer
 
-    def _tell_outcome(self, outcome: Outcome, document: Document) -> None:
-        self._outcomes.add(msgspec.structs.replace(outcome, language=document.language))
+    def _text_of(self, uri: str) -> str | None:
+        known = self._documents.get(uri)
+        return known.document.source if known else None
+
+    def _tell_outcome(self, outcome: Outcome, language: str) -> None:
+        self._outcomes.add(msgspec.structs.replace(outcome, language=language))
 
 
-def _request(document: Document, hole: Hole, settings: Settings, *, ahead: bool) -> CompletionRequest:
+def _item(whole: str, replaced: lsp.Range, completion: str) -> lsp.InlineCompletionItem:
+    accepted = lsp.Command(title="Accepted", command=ACCEPTED, arguments=[completion])
+    return lsp.InlineCompletionItem(whole, filter_text=whole, range=replaced, command=accepted)
+
+
+def _request(document: Document, hole: Hole, settings: Settings, *, ahead: bool, draw: int) -> CompletionRequest:
     return CompletionRequest(
         id=uuid.uuid4().hex,
         prefix=hole.prefix,
@@ -286,6 +313,8 @@ def _request(document: Document, hole: Hole, settings: Settings, *, ahead: bool)
         time_ms=settings.max_time_ms,
         min_indent=hole.indent,
         ahead=ahead,
+        temperature=_ALTERNATIVES_TEMPERATURE if draw else 0.0,
+        seed=draw or None,
     )
 
 

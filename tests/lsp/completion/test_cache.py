@@ -27,7 +27,7 @@ def last() -> Completions:
     ],
 )
 def test_what_was_typed_leaves_the_rest(last: Completions, before: str, rest: str) -> None:
-    assert last.rest("f", Hole(before, "\n")) == Completed("1", rest)
+    assert last.rests("f", Hole(before, "\n")) == [Completed("1", rest)]
 
 
 @pytest.mark.parametrize(
@@ -43,26 +43,32 @@ def test_what_was_typed_leaves_the_rest(last: Completions, before: str, rest: st
     ids=["other text", "deleted", "changed after the cursor", "other document", "all typed", "typed past it"],
 )
 def test_anything_else_leaves_nothing(last: Completions, key: str, hole: Hole) -> None:
-    assert last.rest(key, hole) is None
+    assert last.rests(key, hole) == []
 
 
 def test_a_closed_document_is_forgotten(last: Completions) -> None:
     last.forget("other")
-    assert last.rest("f", Hole("def a", "\n"))
+    assert last.rests("f", Hole("def a", "\n"))
     last.forget("f")
-    assert last.rest("f", Hole("def a", "\n")) is None
+    assert last.rests("f", Hole("def a", "\n")) == []
 
 
 def test_a_place_that_is_come_back_to_is_known(last: Completions) -> None:
     last.keep("f", Hole("x = ", "\n"), Completed("2", "1"))
-    assert last.rest("f", Hole("def ", "\n")) == Completed("1", "add(a, b):\n    return a")
+    assert last.rests("f", Hole("def ", "\n")) == [Completed("1", "add(a, b):\n    return a")]
+
+
+def test_of_several_to_choose_from_those_stay_that_begin_as_was_typed(last: Completions) -> None:
+    last.keep("f", Hole("x = ", "\n"), Completed("2", "1"), Completed("3", "abs(y)"), Completed("4", "a"))
+    assert last.rests("f", Hole("x = ", "\n"))[0] == Completed("2", "1")
+    assert last.rests("f", Hole("x = a", "\n")) == [Completed("3", "bs(y)")]
 
 
 def test_the_oldest_goes_first(last: Completions) -> None:
     for number in range(100):
         last.keep("f", Hole(f"{number} = ", "\n"), Completed(str(number), "1"))
-    assert last.rest("f", Hole("def ", "\n")) is None
-    assert last.rest("f", Hole("0 = ", "\n"))
+    assert last.rests("f", Hole("def ", "\n")) == []
+    assert last.rests("f", Hole("0 = ", "\n"))
 
 
 @given(st.text("ab\n", max_size=30), st.text("ab\n", min_size=1, max_size=20), st.integers(0, 19))
@@ -70,5 +76,5 @@ def test_in_a_long_file_too_only_what_was_typed_counts(head: str, text: str, typ
     completions = Completions()
     hole = Hole("x" * 5_000 + head, "\n")
     completions.keep("f", hole, Completed("1", text))
-    rest = completions.rest("f", Hole(hole.before + text[:typed], "\n"))
-    assert (rest.text if rest else "") == text[typed:]
+    rests = completions.rests("f", Hole(hole.before + text[:typed], "\n"))
+    assert [rest.text for rest in rests] == ([text[typed:]] if text[typed:] else [])

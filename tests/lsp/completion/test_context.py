@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingle_lsp.completion.context import Encoding, Hole, edited, hole_at, name_in, units
@@ -61,6 +61,7 @@ def test_the_prompt_holds_the_nearest_lines_and_no_more() -> None:
     assert hole.suffix == "".join(f"\n{n}" for n in range(63)) + "\n"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 700), st.integers(1, 200), st.sampled_from(["", "x", "x" * 200]), st.sampled_from("\n\r"))
 def test_the_window_moves_in_whole_blocks(above: int, typed: int, text: str, end: str) -> None:
     """However many lines are typed, the prompt's head changes once a block."""
