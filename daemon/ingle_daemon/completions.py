@@ -38,9 +38,9 @@ _DAY = 24 * 3600.0
 
 
 class Completions:
-    """What editors ask of the daemon. Without `surroundings` a prompt holds what its request does."""
+    """What editors ask of the daemon."""
 
-    def __init__(self, backend: Backend, surroundings: Surroundings | None, journal: Journal) -> None:
+    def __init__(self, backend: Backend, surroundings: Surroundings, journal: Journal) -> None:
         self._backend = backend
         self._journal = journal
         self._surroundings = surroundings
@@ -50,9 +50,7 @@ class Completions:
         """The engine's events. Closing the generator cancels the request."""
         if is_secret(request.filename):
             raise RefusedByPrivacy(f"{request.filename} looks like a file of secrets: no model reads it")
-        context = request.context
-        if self._surroundings:
-            context = (*context, *await self._surroundings.of(request))
+        context = await self._surroundings.of(request)
         prompt = InfillPrompt(request.prefix, request.suffix, context, request.filename, request.repo)
         self._traces.began(request, prompt, time.time())
         try:
@@ -60,7 +58,7 @@ class Completions:
                 async for event in events:
                     self._traces.event(request.id, event)
                     yield event
-            if self._surroundings and not request.ahead:
+            if not request.ahead:
                 self._surroundings.look_again(request)
         except IngleError as error:
             self._traces.failed(request.id, error.code)
@@ -68,8 +66,7 @@ class Completions:
 
     async def close(self) -> None:
         """Stop what goes on in the background."""
-        if self._surroundings:
-            await self._surroundings.close()
+        await self._surroundings.close()
 
     async def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """What became of earlier ones."""

@@ -58,10 +58,10 @@ class Daemon:
         self.local = self._make_local()
         self.backend = self._with_team(self.local)
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
-        surroundings = Surroundings(self.backend, self._workspaces) if settings.completion.context == "on" else None
+        indexed = self._workspaces if settings.completion.context == "on" else None
         self.completions = Completions(
             self.backend,
-            surroundings,
+            Surroundings(self.backend, indexed),
             Journal(paths.journal_file(), keep_text=settings.completion.keep_text),
         )
 

@@ -6,6 +6,7 @@ This module knows neither how a completion is made nor how the process is run.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from urllib.parse import unquote
 
 import msgspec
@@ -19,6 +20,7 @@ from ingle_lsp import quirks
 from ingle_lsp.completion.context import Encoding, hole_at, name_in
 from ingle_lsp.completion.status import Status, StatusBoard
 from ingle_lsp.features.actions import COMMAND, Actions, listed
+from ingle_lsp.features.doings import Doings
 from ingle_lsp.features.inline import ACCEPTED, Document, InlineCompletion
 from ingle_lsp.features.items import as_inline_params, as_item
 from ingle_lsp.features.plugin import Wishes, register, show_status, wishes
@@ -37,6 +39,7 @@ class IngleLanguageServer(LanguageServer):
         self.status = StatusBoard(self._show)
         self.inline = InlineCompletion(self.tell, self.status)
         self.actions = Actions(self, self.tell)
+        self.doings = Doings()
         self.settings = Settings()
         self.wishes = Wishes()
 
@@ -66,6 +69,12 @@ class IngleLanguageServer(LanguageServer):
         language = str(open_document.language_id or "")
         return Document(open_document.uri, open_document.source, encoding, filename, repo, root, language)
 
+    def document_at(self, open_document: TextDocument, line: int) -> Document:
+        """The document with what may help to complete in it; the user is in this line of it."""
+        document = self.document(open_document)
+        self.doings.visited(document, line)
+        return replace(document, context=self.doings.context(document, self.settings.context))
+
     def _show(self, status: Status) -> None:
         if self.wishes.status:
             show_status(self, status)
@@ -81,6 +90,7 @@ def create() -> IngleLanguageServer:
     quirks.forget_what_is_handled()
     server = IngleLanguageServer()
     _register_settings(server)
+    _register_documents(server)
     _register_inline_completion(server)
     _register_completion(server)
     _register_actions(server)
@@ -105,6 +115,23 @@ def _register_settings(server: IngleLanguageServer) -> None:
             ls.configure(params.settings["ingle"])
 
 
+def _register_documents(server: IngleLanguageServer) -> None:
+    @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
+    def did_open(ls: IngleLanguageServer, params: lsp.DidOpenTextDocumentParams) -> None:
+        if opened := ls.workspace.text_documents.get(params.text_document.uri):
+            ls.doings.opened(ls.document(opened))
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
+    def did_change(ls: IngleLanguageServer, params: lsp.DidChangeTextDocumentParams) -> None:
+        if changed := ls.workspace.text_documents.get(params.text_document.uri):
+            ls.doings.changed(ls.document(changed), params.content_changes)
+
+    @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
+    def did_close(ls: IngleLanguageServer, params: lsp.DidCloseTextDocumentParams) -> None:
+        ls.inline.close(params.text_document.uri)
+        ls.doings.closed(params.text_document.uri)
+
+
 def _register_inline_completion(server: IngleLanguageServer) -> None:
     # Without the options pygls does not advertise the feature, and no editor asks.
     @server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION, lsp.InlineCompletionOptions())
@@ -114,12 +141,8 @@ def _register_inline_completion(server: IngleLanguageServer) -> None:
         open_document = ls.workspace.text_documents.get(unquote(params.text_document.uri))
         if open_document is None:
             return lsp.InlineCompletionList([])
-        items = await ls.inline.items(ls.document(open_document), params, ls.settings)
-        return lsp.InlineCompletionList(items)
-
-    @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
-    def did_close(ls: IngleLanguageServer, params: lsp.DidCloseTextDocumentParams) -> None:
-        ls.inline.close(params.text_document.uri)
+        document = ls.document_at(open_document, params.position.line)
+        return lsp.InlineCompletionList(await ls.inline.items(document, params, ls.settings))
 
     @server.command(ACCEPTED)
     async def accepted(ls: IngleLanguageServer, completion: str) -> None:
@@ -132,7 +155,7 @@ def _register_completion(server: IngleLanguageServer) -> None:
         open_document = ls.workspace.text_documents.get(unquote(params.text_document.uri))
         if open_document is None or not ls.settings.completion_items:
             return lsp.CompletionList(is_incomplete=False, items=[])
-        document = ls.document(open_document)
+        document = ls.document_at(open_document, params.position.line)
         items = await ls.inline.items(document, as_inline_params(params), ls.settings)
         hole = hole_at(document.source, params.position.line, params.position.character, document.encoding)
         found = [as_item(item, hole.line_before, params.position) for item in items]
@@ -141,7 +164,9 @@ def _register_completion(server: IngleLanguageServer) -> None:
 
 def _register_actions(server: IngleLanguageServer) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_CODE_ACTION)
-    def code_action(params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+    def code_action(ls: IngleLanguageServer, params: lsp.CodeActionParams) -> list[lsp.CodeAction]:
+        if at := ls.workspace.text_documents.get(unquote(params.text_document.uri)):
+            ls.doings.looked_at(ls.document(at), params)
         return listed(params)
 
     @server.command(COMMAND)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["Filters", "Gates", "Settings", "parse"]
+__all__ = ["Context", "Filters", "Gates", "Settings", "parse"]
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -27,6 +27,20 @@ class Gates(_Section, frozen=True, kw_only=True, rename="camel"):
     string: bool = False
     after_deletion: bool = True
     empty: bool = True
+
+
+class Context(_Section, frozen=True, kw_only=True, rename="camel"):
+    """What of the user's other doings goes along with a request; see completion/recent.py."""
+
+    edited: bool = False
+    visited: bool = False
+    open: bool = False
+    diagnostics: bool = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of those that are on."""
+        return tuple(name for name in self.__struct_fields__ if getattr(self, name))
 
 
 class Filters(_Section, frozen=True, kw_only=True, rename="camel"):
@@ -56,6 +70,7 @@ class Settings(_Section, frozen=True, kw_only=True, rename="camel"):
     """Completions as entries of the completion menu too, for editors without ghost text."""
     gates: Gates = Gates()
     filters: Filters = Filters()
+    context: Context = Context()
 
 
 def parse(options: object) -> tuple[Settings, str]:

@@ -95,12 +95,12 @@ def test_without_other_files_or_a_name_there_is_no_header() -> None:
     assert prompt_for(InfillPrompt("p", "s")) == "<BOS><PRE>p<SUF>s<MID>"
 
 
-def test_pieces_that_do_not_fit_are_left_out_from_the_last() -> None:
-    extra = (ContextPiece("1" * 20, "a"), ContextPiece("2" * 200, "b"), ContextPiece("3", "c"))
+def test_pieces_that_do_not_fit_are_left_out_from_the_first() -> None:
+    extra = (ContextPiece("1" * 30, "a"), ContextPiece("2" * 200, "b"), ContextPiece("3" * 20, "c"))
     text = prompt_for(InfillPrompt("p" * 50, "s" * 10, extra, "f"), budget=208)
-    assert "1" * 20 in text
+    assert "1" not in text
     assert "2" not in text
-    assert "3" not in text
+    assert "3" * 20 in text
     assert "p" * 50 in text
 
 

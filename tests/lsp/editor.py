@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest_lsp
@@ -99,7 +100,9 @@ class Editor:
             lsp.ExecuteCommandParams(command=name, arguments=list(arguments))
         )
 
-    async def initialize(self, encoding: str, options: object, *, able: bool, wishes: Mapping[str, bool]) -> None:
+    async def initialize(
+        self, encoding: str, options: object, *, able: bool, wishes: Mapping[str, bool], folder: str
+    ) -> None:
         capabilities = lsp.ClientCapabilities(
             general=lsp.GeneralClientCapabilities(position_encodings=[lsp.PositionEncodingKind(encoding)]),
             text_document=lsp.TextDocumentClientCapabilities(
@@ -113,7 +116,7 @@ class Editor:
             lsp.InitializeParams(
                 capabilities=capabilities,
                 initialization_options=options,
-                workspace_folders=[lsp.WorkspaceFolder("file:///code/app", "app")],
+                workspace_folders=[lsp.WorkspaceFolder(folder, "app")],
             )
         )
 
@@ -182,6 +185,7 @@ async def started(
     options: object = None,
     able: bool = False,
     wishes: Mapping[str, bool] | None = None,
+    folder: Path = Path("/code/app"),
 ) -> AsyncIterator[Editor]:
     """A new editor whose server runs with the environment `env`.
 
@@ -190,7 +194,7 @@ async def started(
     client = make_test_lsp_client()
     await client.start_io(*SERVER, env=dict(env))
     editor = Editor(client)
-    await editor.initialize(encoding, options, able=able, wishes=wishes or {})
+    await editor.initialize(encoding, options, able=able, wishes=wishes or {}, folder=folder.as_uri())
     yield editor
     await client.shutdown_session()
     await client.stop()  # type: ignore[no-untyped-call]

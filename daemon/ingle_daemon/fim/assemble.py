@@ -129,11 +129,11 @@ def _context(prompt: InfillPrompt, tokenizer: Tokenizer, template: Template, roo
     repo = [template.rep, *text_of((prompt.repo or "repository") + template.repo_end)] if template.rep >= 0 else []
     name = text_of(f"{template.header}{prompt.filename or 'file'}\n")
     pieces: list[int] = []
-    for piece in prompt.extra:
+    for piece in reversed(prompt.extra):  # the newest come last, and are the ones to have
         text = text_of(f"{template.header}{piece.filename or 'file'}\n{piece.text.rstrip()}\n")
         if len(repo) + len(pieces) + len(text) + len(name) + 2 * len(marker) > room:
-            break
-        pieces += [*marker, *text]
+            continue
+        pieces = [*marker, *text, *pieces]
     if len(repo) + len(pieces) + len(name) + len(marker) > room:
         return _Context()
     if not marker:  # plain text, which is a part of the prefix

@@ -42,7 +42,7 @@ _ALTERNATIVES_TEMPERATURE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it is at the time of a request. `context` are pieces of others that may help."""
+    """A document as it is at the time of a request. `context` are pieces of this and others that may help."""
 
     uri: str
     source: str

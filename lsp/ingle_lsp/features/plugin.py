@@ -42,6 +42,27 @@ class _Part(msgspec.Struct, frozen=True, rename="camel"):
     accepted_length: int
 
 
+class _Position(msgspec.Struct, frozen=True):
+    line: int
+
+
+class _Range(msgspec.Struct, frozen=True):
+    start: _Position
+
+
+class _Diagnostic(msgspec.Struct, frozen=True):
+    """As much of an LSP diagnostic as is used."""
+
+    range: _Range
+    message: str
+    severity: int = 1
+
+
+class _Diagnostics(msgspec.Struct, frozen=True):
+    uri: str
+    diagnostics: tuple[_Diagnostic, ...]
+
+
 def wishes(capabilities: lsp.ClientCapabilities) -> Wishes:
     """The plugin's wishes; none where it says nothing of the kind."""
     experimental = _plain(capabilities.experimental)
@@ -70,6 +91,11 @@ def _register_notifications(server: IngleLanguageServer) -> None:
     def partly_accepted(params: Any) -> None:
         if found := _converted(params, _Part):
             server.inline.offers.partly(found.id, found.accepted_length)
+
+    @server.feature("ingle/diagnostics")
+    def diagnostics(params: Any) -> None:
+        if found := _converted(params, _Diagnostics):
+            server.doings.wrong_with(found.uri, found.diagnostics)
 
     @server.feature("ingle/rejected")
     def rejected(params: Any) -> None:
