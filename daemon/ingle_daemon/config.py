@@ -53,7 +53,9 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     fim: Literal["auto", "psm", "spm", "spm-joint", "off"] = "auto"
     """How the model fills in the middle; "auto" goes by its GGUF and tries it when it is loaded."""
     fim_tokens: Annotated[int, msgspec.Meta(ge=0, le=32768)] = 0
-    """The longest prompt of a completion; 0 chooses by this machine's speed."""
+    """The longest prompt of a completion; 0 chooses by this machine's speed and `fim_seconds`."""
+    fim_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 4.0
+    """What the first completion in a file may take, where `fim_tokens` is 0; later ones evaluate what was typed."""
     url: str = ""
     """A server of the team's that answers instead of this machine's model: vLLM, llama-server, Ollama. Everything that
     is asked or completed goes there; the model of this machine stands in while it cannot be reached."""

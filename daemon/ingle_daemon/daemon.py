@@ -191,6 +191,8 @@ class Daemon:
             splice=engine.splice == "auto",
             fim=engine.fim,
             fim_tokens=engine.fim_tokens,
+            fim_seconds=engine.fim_seconds,
+            family=catalog.load().family_of(name),
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
         )

@@ -8,6 +8,11 @@ own end; stops, filters and the score are then applied as ingle-lsp applies them
 `right` the share of the shown that were exact, `saved` the characters that a shown one saves on average: those of an
 exact one, none of another.
 
+Context is measured apart, with twice the prompt: none, the index, and, each on its own, what an editor knows.
+That is acted out: the files that this one imports of its own package (or, where there are none, its neighbours) were
+visited in the middle, their heads are open, and two far places of the same file were edited. What is drawn does not
+depend on what stood in the hole. Diagnostics are not acted out: there is no checker here.
+
 Code that the model has not seen: starlette, which the FIM-trained model's makers held out.
 
     [FIM_MODEL=model.gguf] PYTHONPATH=tests python tests/bench/quality.py [--json] [--rounds PLACES]
@@ -31,7 +36,7 @@ import starlette
 
 import support
 from bench import report
-from ingle_daemon.protocol import CompletionRequest
+from ingle_daemon.protocol import CompletionRequest, ContextPiece, ContextSource
 from ingle_lsp.completion.context import Hole
 from ingle_lsp.completion.filters import FILTERS, filtered
 from ingle_lsp.completion.gates import GATES, Situation, closed_gate
@@ -92,30 +97,30 @@ class Result:
 
 
 def main() -> None:
-    options = report.options("Completions against the code that stood there.", rounds=60)
+    choices = ("parts", "context")
+    options = report.options("Completions against the code that stood there.", rounds=60, parts=choices)
     model = os.environ.get("FIM_MODEL") or str(support.starter_model())
     instance = support.new_instance(INGLE_MODEL=model)
     instance.configure(f"[engine]\nfim_tokens = {PROMPT_TOKENS}\n")
     try:
         note = instance.call("GET", "/v1/models") and instance.call("GET", "/ingle/status")["model"]["info"]
         chosen = list(places(options.rounds, random.Random(1)))
-        written = [_write(instance, place) for place in chosen]
-        instance.run("ingle", "stop")
-        instance.configure(f'[engine]\nfim_tokens = {2 * PROMPT_TOKENS}\n[completion]\ncontext = "on"\n')
-        _wait_for_index(instance, chosen[0])
-        with_context = [_write(instance, place) for place in chosen]
+        written = [_write(instance, place) for place in chosen] if options.part != "context" else []
+        with_context = _with_context(instance, chosen) if options.part != "parts" else {}
     finally:
         instance.close()
+    every = [answer for answers in (written, *with_context.values()) for answer in answers]
     report.show(
-        f"{len(written)} places in starlette; {Path(model).stem}, {note['template']} {note.get('fim', '')}",
+        f"{len(chosen)} places in starlette; {Path(model).stem}, {note['template']} {note.get('fim', '')}",
         [
-            *(_row(variant, [_result(answer, variant) for answer in written]) for variant in variants()),
-            _row(Variant("with context"), [_result(answer, Variant("")) for answer in with_context]),
+            *(_row(variant, [_result(answer, variant) for answer in written]) for variant in variants() if written),
+            *(
+                _row(Variant(name), [_result(answer, Variant("")) for answer in answers])
+                for name, answers in with_context.items()
+            ),
         ],
         as_json=options.as_json,
-        remarks=[
-            f"an answer took {statistics.median(answer.seconds for answer in written):.2f} s in the median, uncut"
-        ],
+        remarks=[f"an answer took {statistics.median(answer.seconds for answer in every):.2f} s in the median, uncut"],
     )
 
 
@@ -144,6 +149,62 @@ def places(count: int, rng: random.Random) -> Iterator[Place]:
         if place is not None:
             found += 1
             yield place
+
+
+def _with_context(instance: support.Instance, chosen: Sequence[Place]) -> dict[str, list[Written]]:
+    """The same places with more than the file in the prompt, by what that is."""
+    instance.run("ingle", "stop")
+    instance.configure(f"[engine]\nfim_tokens = {2 * PROMPT_TOKENS}\n")
+    written = {"no context": [_write(instance, place) for place in chosen]}
+    for source, acted in ACTED_OUT.items():
+        written[f"with {source}"] = [_write(instance, place, acted(place, random.Random(2))) for place in chosen]
+    instance.run("ingle", "stop")
+    instance.configure(f'[engine]\nfim_tokens = {2 * PROMPT_TOKENS}\n[completion]\ncontext = "on"\n')
+    _wait_for_index(instance, chosen[0])
+    written["with the index"] = [_write(instance, place) for place in chosen]
+    return written
+
+
+def _edited(place: Place, rng: random.Random) -> tuple[ContextPiece, ...]:
+    """Two places of the same file that the prompt does not reach."""
+    far = place.hole.before.splitlines()[:-80] + place.hole.after.splitlines()[40:]
+    starts = [rng.randrange(len(far) - 8) for _ in range(2)] if len(far) > 8 else []
+    return tuple(_piece(far[start : start + 8], place.filename, "edited") for start in starts)
+
+
+def _visited(place: Place, rng: random.Random) -> tuple[ContextPiece, ...]:
+    """A place in two of the files that this one uses."""
+    pieces = []
+    for path in _used(place, rng):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        start = rng.randrange(max(len(lines) - 8, 1))
+        pieces.append(_piece(lines[start : start + 8], path.relative_to(ROOT).as_posix(), "visited"))
+    return tuple(pieces)
+
+
+def _open(place: Place, rng: random.Random) -> tuple[ContextPiece, ...]:
+    """The heads of two of the files that this one uses."""
+    return tuple(
+        _piece(path.read_text(encoding="utf-8").splitlines()[:8], path.relative_to(ROOT).as_posix(), "open")
+        for path in _used(place, rng)
+    )
+
+
+ACTED_OUT = {"edited": _edited, "visited": _visited, "open": _open}
+
+
+def _used(place: Place, rng: random.Random) -> list[Path]:
+    """Two files of the package that this one imports, or neighbours of it."""
+    text = place.hole.before + place.hole.after
+    named = (ROOT / name.replace(".", "/") for name in re.findall(rf"from {ROOT.name}\.([\w.]+) import", text))
+    found = [path for stem in named if (path := stem.with_suffix(".py")).is_file()]
+    own = ROOT / place.filename
+    found = found or [path for path in sorted(own.parent.glob("*.py")) if path != own and path.stat().st_size]
+    return rng.sample(found, min(2, len(found)))
+
+
+def _piece(lines: Sequence[str], filename: str, source: ContextSource) -> ContextPiece:
+    return ContextPiece("\n".join(lines), filename, source)
 
 
 def _wait_for_index(instance: support.Instance, place: Place) -> None:
@@ -183,7 +244,7 @@ def _place(filename: str, text: str, kind: str, rng: random.Random) -> Place | N
     return Place(kind, filename, Hole(before + indent[0], "\n" + rest), "\n".join(block)[len(indent[0]) :])
 
 
-def _write(instance: support.Instance, place: Place) -> Written:
+def _write(instance: support.Instance, place: Place, context: tuple[ContextPiece, ...] = ()) -> Written:
     """The model's own answer, to its end."""
     request = CompletionRequest(
         str(id(place)),
@@ -192,8 +253,12 @@ def _write(instance: support.Instance, place: Place) -> Written:
         place.filename,
         ROOT.name,
         str(ROOT),
+        context=context,
         max_tokens=LONGEST,
     )
+    if context:  # a file's context stays what it was at first, until a request comes without any
+        forgetting = CompletionRequest("", "", "", place.filename, ROOT.name, str(ROOT), max_tokens=1)
+        list(instance.stream("/ingle/complete", msgspec.to_builtins(forgetting)))
     begin = time.perf_counter()
     events = list(instance.stream("/ingle/complete", msgspec.to_builtins(request)))
     pieces = tuple((event["text"], tuple(event.get("logprobs", ()))) for event in events if event["type"] == "delta")

@@ -38,11 +38,13 @@ Cell = str | int | float | bool | Spread | None
 Row = Mapping[str, Cell]
 
 
-def options(description: str, rounds: int) -> argparse.Namespace:
-    """The command line of every benchmark: `as_json` and `rounds`."""
+def options(description: str, rounds: int, parts: Sequence[str] = ()) -> argparse.Namespace:
+    """The command line of every benchmark: `as_json` and `rounds`; `part`, of one that has several."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--rounds", type=int, default=rounds, help="how often to go round (default: %(default)s)")
+    if parts:
+        parser.add_argument("--part", choices=parts, help="measure this alone")
     return parser.parse_args()
 
 

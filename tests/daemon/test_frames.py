@@ -54,6 +54,8 @@ TO_WORKER: list[frames.ToWorker] = [
         splice=True,
         fim="auto",
         fim_tokens=0,
+        fim_seconds=4.0,
+        family="",
         snapshots="/s",
     ),
     frames.Stop(),

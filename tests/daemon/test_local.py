@@ -15,7 +15,7 @@ from ingle_daemon.errors import Busy, EngineLost, NoModel, TimedOut
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import Delta, Done, GenerateRequest, ModelInfo, Started, TextPrompt
 
-LOAD = frames.Load("m", "/m.gguf", 64, 1, 0, "f16", 8, True, "auto", 0, "/snapshots")
+LOAD = frames.Load("m", "/m.gguf", 64, 1, 0, "f16", 8, True, "auto", 0, 4.0, "", "/snapshots")
 INFO = ModelInfo("m", "/m.gguf", "a model", 64, 64, 100, 1, 1)
 REQUEST = GenerateRequest(TextPrompt("hello"))
 

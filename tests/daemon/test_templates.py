@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ingle_daemon.fim.templates import FAMILIES, FimIds, Template, template_for
+from ingle_daemon.models import catalog
 
 QWEN = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|im_start|>", "<|im_end|>")
 STAR = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
@@ -23,10 +24,12 @@ VOCABULARIES = {
 }
 
 
-def choose(vocabulary: tuple[str, ...], ids: FimIds = NO_IDS, model: str = "") -> Template:
+def choose(vocabulary: tuple[str, ...], ids: FimIds = NO_IDS, model: str = "", family: str = "") -> Template:
     table = {text: 100 + number for number, text in enumerate(vocabulary)}
     names = {number: text for text, number in table.items()}
-    return template_for(ids, lambda token: names.get(token, "?"), lambda text: table.get(text, -1), model=model)
+    return template_for(
+        ids, lambda token: names.get(token, "?"), lambda text: table.get(text, -1), model=model, family=family
+    )
 
 
 @pytest.mark.parametrize("family", VOCABULARIES)
@@ -66,3 +69,23 @@ def test_without_markers_there_is_no_filling_in() -> None:
 
 def test_another_file_begins_with_a_header_where_there_is_no_marker() -> None:
     assert choose(VOCABULARIES["codestral"]).stops == ("\n+++++ ",)
+
+
+def test_where_the_gguf_names_nothing_the_catalog_comes_first() -> None:
+    both = (*VOCABULARIES["qwen"], *VOCABULARIES["codegemma"])
+    assert choose(both).name == "qwen"
+    assert choose(both, family="codegemma").name == "codegemma"
+    assert choose(VOCABULARIES["mellum"], family="mellum").name == "mellum"
+
+
+def test_the_gguf_knows_better_than_the_catalog() -> None:
+    assert choose(VOCABULARIES["qwen"], FimIds(100, 101, 102), family="starcoder2").name == "qwen"
+    assert choose(VOCABULARIES["qwen"], family="starcoder2").name == "qwen", "it has none of those markers"
+
+
+def test_the_catalog_names_families_that_there_are() -> None:
+    known = {family.name for family in FAMILIES}
+    assert {entry.family for entry in catalog.load().entries if entry.family} <= known
+    assert catalog.load().family_of("qwen2.5-coder-1.5b-instruct") == "qwen"
+    assert catalog.load().family_of("some/file") == ""
+    assert all(bool(entry.family) == entry.fim for entry in catalog.load().entries)

@@ -130,9 +130,15 @@ class Editor:
 
     def type(self, line: int, character: int, text: str, uri: str = URI) -> None:
         """Insert text."""
+        self._change(lsp.Range(lsp.Position(line, character), lsp.Position(line, character)), text, uri)
+
+    def erase(self, line: int, character: int, uri: str = URI) -> None:
+        """Take a character back."""
+        self._change(lsp.Range(lsp.Position(line, character), lsp.Position(line, character + 1)), "", uri)
+
+    def _change(self, where: lsp.Range, text: str, uri: str) -> None:
         self._versions[uri] += 1
-        at = lsp.Position(line, character)
-        change = lsp.TextDocumentContentChangePartial(range=lsp.Range(at, at), text=text)
+        change = lsp.TextDocumentContentChangePartial(range=where, text=text)
         document = lsp.VersionedTextDocumentIdentifier(uri=uri, version=self._versions[uri])
         self.client.text_document_did_change(lsp.DidChangeTextDocumentParams(document, [change]))
 

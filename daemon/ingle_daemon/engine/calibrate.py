@@ -11,12 +11,16 @@ from collections.abc import Callable
 
 from ingle_daemon.engine.runner import BatchItem, Runner
 
-__all__ = ["prefill_rate", "wide_is_cheap"]
+__all__ = ["decode_rate", "infill_budget", "prefill_rate", "wide_is_cheap"]
 
 _WIDE = 4
 _CHEAP = 1.5
 """A batch of `_WIDE` may take this many times as long as one of a single token."""
 _LONG = 64
+_LINE = 12
+"""Tokens of a line of code, which is what a completion mostly is."""
+_SMALLEST_INFILL, _LARGEST_INFILL = 512, 4096
+"""Less has no room for the function around the cursor; more gains little at this size of model."""
 _TRIES = 2
 """The first wide batch may have to build what the others reuse."""
 
@@ -35,6 +39,23 @@ def prefill_rate(runner: Runner, clock: Callable[[], float] = time.perf_counter)
     rate: float = width / _step(runner, width, clock)
     runner.clear()
     return rate
+
+
+def decode_rate(runner: Runner, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Tokens generated a second, one at a time, after an empty prompt. Leaves the cache empty; evaluates 3 tokens."""
+    rate: float = 1 / min(_step(runner, 1, clock) for _ in range(3))  # the first one reads the weights from disk
+    runner.clear()
+    return rate
+
+
+def infill_budget(prefill: float, decode: float, seconds: float) -> int:
+    """Tokens of a completion's prompt, so that the first one in a file takes `seconds`, a line of answer included.
+
+    `prefill` and `decode` are in tokens a second. Only the first completion in a file pays for all of its prompt; later
+    ones evaluate what was typed.
+    """
+    for_prompt = max(seconds - _LINE / decode, 0.0)
+    return int(min(max(prefill * for_prompt, _SMALLEST_INFILL), _LARGEST_INFILL))
 
 
 def _step(runner: Runner, width: int, clock: Callable[[], float]) -> float:

@@ -72,6 +72,10 @@ class Load(_Frame, frozen=True, tag="load"):
     fim: FimSetting
     fim_tokens: int
     """The longest fill-in-the-middle prompt; 0 chooses by this machine's speed."""
+    fim_seconds: float
+    """What the first completion in a file may take then."""
+    family: str
+    """Whose fill-in-the-middle markers the catalog says that it has; "" where it says nothing."""
     snapshots: str
     """The folder for KV states between two runs."""
 

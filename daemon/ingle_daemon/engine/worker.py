@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from ingle_daemon.engine import frames, selftest
 from ingle_daemon.engine.cache import Cache
-from ingle_daemon.engine.calibrate import prefill_rate, wide_is_cheap
+from ingle_daemon.engine.calibrate import decode_rate, infill_budget, prefill_rate, wide_is_cheap
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
@@ -42,9 +42,6 @@ _SLOTS = 16
 _PREPARERS = 2
 _SHELF_BYTES = 1 << 30
 _SNAPSHOT_BYTES = 512 << 20
-_COLD_SECONDS = 4.0
-_SMALLEST_INFILL, _LARGEST_INFILL = 512, 4096
-"""Less has no room for the function around the cursor; more gains little at this size of model."""
 
 
 class Outbox:
@@ -89,7 +86,9 @@ class Worker:
         )
         self._fim, self._note = self._choose_template(load)
         vocab.end_at(self._fim.ends)
-        budget = load.fim_tokens or infill_budget(prefill_rate(self._runner))
+        budget = load.fim_tokens or infill_budget(
+            prefill_rate(self._runner), decode_rate(self._runner), load.fim_seconds
+        )
         self._preparer = Preparer(vocab, template, self._fim, self._runner.n_ctx, infill_budget=budget)
         self._snapshot = Path(load.snapshots) / _key(load)
         shelf = Shelf(_SHELF_BYTES)
@@ -212,7 +211,9 @@ class Worker:
         """How the model fills in, and what to tell about it."""
         vocab = self._runner.vocab
         bos = vocab.bos if vocab.adds_bos else -1
-        own = template_for(vocab.fim, vocab.spelling, vocab.special, model=self._runner.model_name, bos=bos)
+        own = template_for(
+            vocab.fim, vocab.spelling, vocab.special, model=self._runner.model_name, family=load.family, bos=bos
+        )
         if load.fim == "off":
             return Template(CONTINUATION.name, bos=bos), ""
         return selftest.choose(self._runner, own) if load.fim == "auto" else (own.ordered(load.fim), "")
@@ -250,14 +251,6 @@ def _key(load: frames.Load) -> str:
 def _translated(error: Exception) -> IngleError:
     """A defect of ours becomes an answer too; its own message may quote the prompt and stays here."""
     return error if isinstance(error, IngleError) else IngleError(f"the engine met a defect: {type(error).__name__}")
-
-
-def infill_budget(rate: float) -> int:
-    """Tokens of a fill-in-the-middle prompt on a machine that evaluates `rate` a second: what a new file may cost.
-
-    Only the first completion in a file pays for all of it; later ones evaluate what was typed.
-    """
-    return int(min(max(rate * _COLD_SECONDS, _SMALLEST_INFILL), _LARGEST_INFILL))
 
 
 def default_threads() -> int:

@@ -131,19 +131,27 @@ CONTINUATION = Template("continuation")
 
 
 def template_for(
-    ids: FimIds, spelling: Callable[[int], str], special: Callable[[str], int], *, model: str = "", bos: int = -1
+    ids: FimIds,
+    spelling: Callable[[int], str],
+    special: Callable[[str], int],
+    *,
+    model: str = "",
+    family: str = "",
+    bos: int = -1,
 ) -> Template:
     """The template of a model.
 
     The ids that its GGUF names come first, and say by their spelling which family it is; where they say nothing that is
-    known, they are used as they are. Without ids, the markers of each family are looked for in the vocabulary:
-    `special` gives the id of a special token by its spelling, -1 where there is none. `model` is the metadata's name.
+    known, they are used as they are. Without ids, the markers of each family are looked for in the vocabulary, those
+    of `family`, which is the catalog's word, before all others: `special` gives the id of a special token by its
+    spelling, -1 where there is none. `model` is the metadata's name.
     """
     named = min(ids.pre, ids.suf) >= 0
-    for family in FAMILIES:
-        if family.named not in model.lower() or (named and spelling(ids.pre).strip() != family.pre):
+    for row in FAMILIES if named else sorted(FAMILIES, key=lambda row: row.name != family):
+        known_by_name = row.named in model.lower() or (row.name == family and not named)
+        if not known_by_name or (named and spelling(ids.pre).strip() != row.pre):
             continue
-        found = _found(family, special, bos) if not named else _named(family, ids, special, bos)
+        found = _found(row, special, bos) if not named else _named(row, ids, special, bos)
         if found is not None:
             return found
     if named and ids.mid >= 0:

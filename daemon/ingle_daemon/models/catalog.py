@@ -54,6 +54,8 @@ class Entry(_Value, frozen=True, kw_only=True):
     """Anybody may use it for anything, with nothing to accept first."""
     fim: bool
     """It was trained to fill in the middle."""
+    family: str = ""
+    """Whose markers it was trained with (a name of fim/templates.py), for a GGUF that does not say it itself."""
     size_bytes: Positive
     memory_bytes: Positive
     """What it takes to run it: weights, context and buffers, approximately."""
@@ -87,6 +89,10 @@ class Catalog(_Value, frozen=True, kw_only=True):
             hint=f"Did you mean {' or '.join(close)}?" if close else f"The catalog has {', '.join(by_name)}.",
             close=close,
         )
+
+    def family_of(self, name: str) -> str:
+        """Whose fill-in-the-middle markers the model of that name has; "" where nothing is known of it."""
+        return next((entry.family for entry in self.entries if entry.name == name), "")
 
     def recommend(self, memory_bytes: int) -> Entry:
         """The best model that runs in that much memory and asks for no consent; the starter when none does.
