@@ -302,7 +302,7 @@ def test_a_worker_that_loads_ends_with_its_daemon() -> None:
         command = [sys.executable, "-c", LOADS_FOR_EVER, str(its.fileno())]
         with subprocess.Popen(command, pass_fds=(its.fileno(),)) as worker:
             its.close()
-            ours.sendall(frames.encode(frames.Load("m", "/m", 64, 1, 0, "f16", 64, True, "auto", 0, "/s")))
+            ours.sendall(frames.encode(frames.Load("m", "/m", 64, 1, 0, "f16", 64, True, "auto", 0, 4.0, "", "/s")))
             with pytest.raises(subprocess.TimeoutExpired):
                 worker.wait(2)
             ours.close()
