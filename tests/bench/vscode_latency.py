@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from contextlib import closing
 
 from playwright.sync_api import sync_playwright
 
@@ -57,17 +58,14 @@ def measure() -> list[float]:
     instance.script(rules=[{"kind": "infill", "match": r"_add\Z", "answer": "(a, b):"}])
     try:
         tools = toolchain()
-        code = CodeServer(tools, instance, settings={"ingle.debounceMs": DEBOUNCE_MS})
-        try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=str(tools.browser), args=FLAGS)
-                window = code.open(browser)
-                window.edit(code.workspace / "latency.py", "import os\n")
-                window.page.evaluate(_WATCH)
-                latencies = [_round(window, number) for number in range(WARM_UP + ROUNDS)]
-                browser.close()
-        finally:
-            code.close()
+        settings = {"ingle.debounceMs": DEBOUNCE_MS}
+        with closing(CodeServer(tools, instance, settings)) as code, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=str(tools.browser), args=FLAGS)
+            window = code.open(browser)
+            window.edit(code.workspace / "latency.py", "import os\n")
+            window.page.evaluate(_WATCH)
+            latencies = [_round(window, number) for number in range(WARM_UP + ROUNDS)]
+            browser.close()
     finally:
         instance.close()
     return latencies[WARM_UP:]

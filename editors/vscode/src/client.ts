@@ -67,7 +67,12 @@ export class Server implements vscode.Disposable {
   async stop(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
-    await client?.dispose();
+    try {
+      await client?.dispose();
+    } catch (error) {
+      // It hangs: the library kills what does not end by itself.
+      this.channel.warn(`ingle-lsp did not end when told to: ${String(error)}`);
+    }
   }
 
   /** Have the server do one of its commands. */
@@ -169,6 +174,7 @@ export class Server implements vscode.Disposable {
     if (judged?.action !== CloseAction.Restart || client.state !== State.Running) {
       return { action: CloseAction.DoNotRestart, ...(judged?.message && { message: judged.message }) };
     }
+    this.#client = undefined; // nobody is left that could be told to stop
     void this.restart();
     return { action: CloseAction.DoNotRestart, message: "ingle-lsp has ended; it is started again.", handled: true };
   }

@@ -52,7 +52,7 @@ export function careCommands(server: Server): Commands {
       const { log } = await ask<{ log: string }>("status");
       await vscode.window.showTextDocument(vscode.Uri.file(log));
     },
-    showWhy: () => report("why", "-n", "5"),
+    showWhy: () => report("why"),
     doctor: () => report("doctor"),
     restart: () => server.restart(),
     install: () => {

@@ -23,26 +23,34 @@ export class Completions {
     },
   };
 
-  /** The commands, by their names. */
+  /**
+   * The commands, by their names. The keys of the manifest run VS Code's own command at once and `tell…` after it: by
+   * way of an extension a key would act later than what is typed behind it.
+   */
   commands(server: Server): Record<string, () => Promise<void>> {
-    const ask = (name: string) => async () => {
+    const run = (name: string) => async () => {
       await vscode.commands.executeCommand(`editor.action.inlineSuggest.${name}`);
     };
-    const take = (name: string) => async () => {
-      await ask(name)();
-      this.#tellPart(server);
+    const tell = (what: (server: Server) => void) => () => {
+      what(server);
+      return Promise.resolve();
     };
+    const both = (name: string, word: () => Promise<void>) => async () => {
+      await run(name)();
+      await word();
+    };
+    const tellPart = tell(this.#tellPart.bind(this));
+    const tellRejected = tell(this.#tellRejected.bind(this));
     return {
-      acceptAll: ask("commit"),
-      acceptWord: take("acceptNextWord"),
-      acceptLine: take("acceptNextLine"),
-      next: ask("showNext"),
-      previous: ask("showPrevious"),
-      suggest: ask("trigger"),
-      dismiss: async () => {
-        await ask("hide")();
-        this.#tellRejected(server);
-      },
+      acceptAll: run("commit"),
+      acceptWord: both("acceptNextWord", tellPart),
+      acceptLine: both("acceptNextLine", tellPart),
+      next: run("showNext"),
+      previous: run("showPrevious"),
+      suggest: run("trigger"),
+      dismiss: both("hide", tellRejected),
+      tellPart,
+      tellRejected,
     };
   }
 

@@ -35,7 +35,7 @@ _SETTINGS: dict[str, object] = {
     "extensions.ignoreRecommendations": True,
     "files.autoSave": "off",
     "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
-    "editor.wordBasedSuggestions": "off",
+    "editor.wordBasedSuggestions": "currentDocument",
     "security.workspace.trust.enabled": False,
 }
 _READ = """pieces => {
@@ -89,7 +89,7 @@ class CodeServer:
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         target = target or self.workspace
         kind = "folder" if target.is_dir() else "workspace"
-        page.goto(f"{self._url}/?{kind}={target}", wait_until="domcontentloaded")
+        page.goto(f"{self._url}/?{kind}={target}", wait_until="domcontentloaded", timeout=90_000)
         return Window(page)
 
     def close(self) -> None:
@@ -136,13 +136,15 @@ class Window:
         self.ghost = page.locator(".ghost-text-decoration, .ghost-text, .ghost-text-decoration-preview")
         self.status = page.locator("[id='ingle.ingle.ingle.status']")
         page.set_default_timeout(_PATIENCE * 1000)
-        expect(self.status).to_be_visible(timeout=60_000)
+        expect(self.status).to_be_visible(timeout=90_000)
 
     def reset(self) -> None:
         """Close what is open, as a new test wants it."""
         self.press("Escape", "Escape")
         self.run("Notifications: Clear All Notifications")
-        self.run("View: Revert and Close Editor")
+        while self.page.locator(".tab").count():
+            self.run("View: Revert and Close Editor")
+            self.page.locator(".quick-input-widget").wait_for(state="hidden")
 
     def edit(self, file: Path, text: str = "") -> None:
         """Open a file with this text, the cursor at its end."""
@@ -171,6 +173,13 @@ class Window:
         entry = self.page.locator(".quick-input-widget input[type=text]")
         entry.fill(f">{command}")
         self.page.locator(".quick-input-list .monaco-list-row", has_text=command).first.click()
+
+    def answer(self, text: str) -> None:
+        """Type into the input box that opens."""
+        entry = self.page.locator(".quick-input-widget input[type=text]")
+        expect(self.page.locator(".quick-input-list")).to_be_hidden()
+        entry.fill(text)
+        entry.press("Enter")
 
     def choose(self, label: str) -> None:
         """Take an entry of the list that is open."""

@@ -25,10 +25,9 @@ def test_code_is_explained(selected: Window) -> None:
 
 def test_a_docstring_waits_for_confirmation(selected: Window) -> None:
     selected.run("ingle: Write Docstring")
-    apply = selected.page.get_by_role("button", name="Apply", exact=True)
-    apply.wait_for()
-    assert selected.file.read_text() == CODE
-    apply.click()
+    selected.page.locator(".bulk-edit-panel").wait_for()
+    assert '"""One."""' not in selected.shown()
+    _confirm(selected)
     selected.wait(lambda: '"""One."""' in selected.shown(), selected.shown)
     assert '"""One."""' in selected.saved()
 
@@ -36,12 +35,17 @@ def test_a_docstring_waits_for_confirmation(selected: Window) -> None:
 def test_code_is_edited_by_instruction(selected: Window) -> None:
     selected.press("Control+End", "ArrowUp", "Home", "Shift+End")
     selected.run("ingle: Edit by Instruction")
-    selected.page.keyboard.type("make it two")
-    selected.press("Enter")
-    selected.page.get_by_role("button", name="Apply", exact=True).click()
+    selected.answer("make it two")
+    _confirm(selected)
     selected.wait(lambda: "return 2" in selected.shown(), selected.shown)
 
 
 def test_without_a_problem_there_is_nothing_to_fix(selected: Window) -> None:
     selected.run("ingle: Fix Problem")
     selected.message("No problem is reported here")
+
+
+def _confirm(window: Window) -> None:
+    """Tick what VS Code shows of the edit, and apply it."""
+    window.page.locator(".bulk-edit-panel .edit-checkbox").last.click()
+    window.page.get_by_role("button", name="Apply", exact=True).click()

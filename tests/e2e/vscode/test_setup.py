@@ -28,8 +28,8 @@ def instance(instance: support.Instance) -> support.Instance:
 def test_a_missing_server_is_found_once_it_is_installed(
     instance: support.Instance, open_code: OpenCode, browser: Browser
 ) -> None:
-    instance.env["PATH"] = "/usr/bin:/bin"
-    code = open_code(instance, settings={"terminal.integrated.gpuAcceleration": "off"})
+    readable = {"terminal.integrated.gpuAcceleration": "off"}
+    code = open_code(instance, settings=readable, env={"PATH": "/usr/bin:/bin"})
     window = code.open(browser)
     window.wait_for_status("not installed")
     window.message("ingle-lsp is not installed").get_by_role("button", name="Install in a Terminal").click()
@@ -57,6 +57,8 @@ def test_an_untrusted_workspace_starts_nothing(
     assert pids(instance, "ingle-lsp") == []
     window.run("Workspaces: Manage Workspace Trust")
     window.page.get_by_role("button", name="Trust", exact=True).first.click()
+    window.wait(lambda: "trusted" not in window.said(), window.said)
+    window.press("Escape")
     _completes(window, code.workspace / "trusted.py")
 
 
@@ -82,7 +84,7 @@ def test_a_missing_model_is_said_and_the_starter_model_chosen(
     starter: Path, open_code: OpenCode, browser: Browser
 ) -> None:
     instance = support.new_instance()
-    code = open_code(instance)
+    code = open_code(instance, settings={"ingle.minScore": 0})
     window = code.open(browser)
     try:
         window.edit(code.workspace / "model.py")
@@ -95,6 +97,7 @@ def test_a_missing_model_is_said_and_the_starter_model_chosen(
         window.choose("Switch model")
         window.choose(support.STARTER)
         window.message(f"using {support.STARTER}")
+        window.wait_for_status("ready")
         window.type("onacci(n):")
         window.wait(lambda: window.ghost_text() != "", lambda: "no ghost text")
         window.wait_for_status("ready")
