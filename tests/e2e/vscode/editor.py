@@ -28,6 +28,7 @@ __all__ = ["CodeServer", "Window", "pictures"]
 
 _SETTINGS: dict[str, object] = {
     "workbench.startupEditor": "none",
+    "workbench.editor.useModal": "off",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "telemetry.telemetryLevel": "off",
     "chat.disableAIFeatures": True,  # a runtime of another completion's starts otherwise

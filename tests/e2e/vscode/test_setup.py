@@ -58,7 +58,6 @@ def test_an_untrusted_workspace_starts_nothing(
     window.run("Workspaces: Manage Workspace Trust")
     window.page.get_by_role("button", name="Trust", exact=True).first.click()
     window.wait(lambda: "trusted" not in window.said(), window.said)
-    window.press("Escape")
     _completes(window, code.workspace / "trusted.py")
 
 
@@ -97,7 +96,8 @@ def test_a_missing_model_is_said_and_the_starter_model_chosen(
         window.choose("Switch model")
         window.choose(support.STARTER)
         window.message(f"using {support.STARTER}")
-        window.wait_for_status("ready")
+        support.wait_until(lambda: instance.call("GET", "/ingle/status")["model"]["state"] == "ready")
+        window.page.locator(".view-lines").first.click()
         window.type("onacci(n):")
         window.wait(lambda: window.ghost_text() != "", lambda: "no ghost text")
         window.wait_for_status("ready")
