@@ -9,15 +9,13 @@ import type { Server } from "./client.ts";
 const ACT = "ingle.act";
 
 /** The commands, by their names. */
-export function actionCommands(server: Server): Record<string, () => Promise<void>> {
+export function actionCommands(server: Server): Record<string, () => unknown> {
   const act = async (name: string, range: vscode.Range, words = "") => {
     const uri = vscode.window.activeTextEditor?.document.uri.toString();
     const { start, end } = range;
     await server.execute(ACT, name, uri, [start.line, start.character, end.line, end.character], words);
   };
-  const onSelection = (name: string) => async () => {
-    await act(name, editorOrThrow().selection);
-  };
+  const onSelection = (name: string) => () => act(name, editorOrThrow().selection);
   return {
     explain: onSelection("explain"),
     docstring: onSelection("docstring"),

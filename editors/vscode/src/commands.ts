@@ -8,7 +8,7 @@ import type { Server } from "./client.ts";
 import { chooseModel, showMenu } from "./menu.ts";
 import { ask, tell, typeInstallCommand } from "./program.ts";
 
-export type Commands = Record<string, () => Promise<void>>;
+export type Commands = Record<string, () => unknown>;
 
 /** Register commands under `ingle.`. What one throws is shown: it is a sentence for the user. */
 export function register(commands: Commands): vscode.Disposable {
@@ -46,7 +46,6 @@ export function careCommands(server: Server): Commands {
     },
     showLog: () => {
       server.channel.show();
-      return Promise.resolve();
     },
     showDaemonLog: async () => {
       const { log } = await ask<{ log: string }>("status");
@@ -57,11 +56,8 @@ export function careCommands(server: Server): Commands {
     restart: () => server.restart(),
     install: () => {
       install(server);
-      return Promise.resolve();
     },
-    settings: async () => {
-      await vscode.commands.executeCommand("workbench.action.openSettings", "@ext:ingle.ingle");
-    },
+    settings: () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:ingle.ingle"),
   };
 }
 

@@ -27,30 +27,29 @@ export class Completions {
    * The commands, by their names. The keys of the manifest run VS Code's own command at once and `tell…` after it: by
    * way of an extension a key would act later than what is typed behind it.
    */
-  commands(server: Server): Record<string, () => Promise<void>> {
-    const run = (name: string) => async () => {
-      await vscode.commands.executeCommand(`editor.action.inlineSuggest.${name}`);
+  commands(server: Server): Record<string, () => unknown> {
+    const run = (name: string) => vscode.commands.executeCommand(`editor.action.inlineSuggest.${name}`);
+    const take = async (name: string) => {
+      await run(name);
+      this.#tellPart(server);
     };
-    const tell = (what: (server: Server) => void) => () => {
-      what(server);
-      return Promise.resolve();
-    };
-    const both = (name: string, word: () => Promise<void>) => async () => {
-      await run(name)();
-      await word();
-    };
-    const tellPart = tell(this.#tellPart.bind(this));
-    const tellRejected = tell(this.#tellRejected.bind(this));
     return {
-      acceptAll: run("commit"),
-      acceptWord: both("acceptNextWord", tellPart),
-      acceptLine: both("acceptNextLine", tellPart),
-      next: run("showNext"),
-      previous: run("showPrevious"),
-      suggest: run("trigger"),
-      dismiss: both("hide", tellRejected),
-      tellPart,
-      tellRejected,
+      acceptAll: () => run("commit"),
+      acceptWord: () => take("acceptNextWord"),
+      acceptLine: () => take("acceptNextLine"),
+      next: () => run("showNext"),
+      previous: () => run("showPrevious"),
+      suggest: () => run("trigger"),
+      dismiss: async () => {
+        await run("hide");
+        this.#tellRejected(server);
+      },
+      tellPart: () => {
+        this.#tellPart(server);
+      },
+      tellRejected: () => {
+        this.#tellRejected(server);
+      },
     };
   }
 
