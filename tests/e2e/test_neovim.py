@@ -1,58 +1,398 @@
-"""Someone types in a real Neovim, and sees ghost text."""
+"""Someone types in a real Neovim, both releases, with the plugin; the daemon answers from a script."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 import support
-from e2e import neovim
+from e2e.neovim import VERSIONS, Editor
 
 pytestmark = pytest.mark.neovim
 
-ADD = "def add(a, b):\n    return a + b"
-Open = Callable[[support.Instance, str, str], neovim.Screen]
+ADD = "(a, b):\n    return a + b"
+RULES = [
+    {"kind": "infill", "match": r"def add\Z", "answer": ADD},
+    {"kind": "infill", "match": r"SLOW\Z", "answer": "never", "delay_ms": 60_000},
+    {"kind": "infill", "match": r'"é😋世" \Z', "answer": "== 'ñ世界 ok'"},
+    {"kind": "infill", "match": r"\n\tif x:\Z", "answer": "\n\t\ty\t= 1"},
+    {"kind": "infill", "match": r"add_all\Z", "answer": "(x)"},
+    {"kind": "infill", "match": r"two\Z", "answer": "(2)"},
+]
 
 
-@pytest.fixture
-def open_screen() -> Iterator[Open]:
-    """Opens a file with the given text in the given Neovim, and waits until ingle-lsp is attached to it."""
-    screens: list[neovim.Screen] = []
-
-    def open_screen(instance: support.Instance, version: str, text: str) -> neovim.Screen:
-        screen = neovim.Screen(instance, neovim.binary(version), text)
-        screens.append(screen)
-        screen.wait(lambda lines: any(line.startswith("attached") for line in lines))
-        return screen
-
-    yield open_screen
-    for screen in screens:
-        screen.close()
+@pytest.fixture(scope="module")
+def scripted() -> Iterator[support.Instance]:
+    made = support.new_instance()
+    made.script(rules=RULES)
+    made.start()
+    yield made
+    made.close()
 
 
-@pytest.mark.parametrize("version", ["0.11", "0.12"])
-def test_ghost_text_is_seen_goes_away_and_is_accepted(
-    instance: support.Instance, open_screen: Open, version: str
-) -> None:
-    instance.script(rules=[{"kind": "infill", "match": r"def add\Z", "answer": ADD.removeprefix("def add")}])
-    screen = open_screen(instance, version, "import os\n")
-    screen.keys("o", "def add")
-    screen.wait(lambda lines: lines[1:3] == ADD.splitlines())
-    screen.keys("Escape")
-    screen.wait(lambda lines: lines[1] == "def add")
-    screen.keys("A")
-    screen.wait(lambda lines: lines[1:3] == ADD.splitlines())
-    screen.keys("Tab")
-    screen.wait(lambda lines: "attached, line 3" in lines)
-    screen.keys("Escape", ":w", "Enter")
-    screen.wait(lambda lines: "written" in lines[-1])
-    assert screen.file.read_text() == f"import os\n{ADD}\n"
+@pytest.fixture(scope="module", params=VERSIONS)
+def editor(scripted: support.Instance, request: pytest.FixtureRequest) -> Iterator[Editor]:
+    made = Editor(scripted, request.param)
+    yield made
+    made.close()
 
 
-@pytest.mark.model
-def test_the_starter_model_makes_ghost_text(real: support.Instance, open_screen: Open) -> None:
-    screen = open_screen(real, "0.12", "")
-    typed = "def fibonacci(n):"
-    screen.keys("i", typed)
-    screen.wait(lambda lines: lines[0].startswith(typed) and lines[:2] not in ([typed, "~"], [typed, ""]))
+def offer(editor: Editor, text: str = "import os\n") -> None:
+    """Type half a function at the end of a new file, and see the other half."""
+    editor.open(text)
+    editor.type("Godef add")
+    editor.wait_ghost(ADD)
+
+
+def running(instance: support.Instance) -> int:
+    return int(instance.call("GET", "/ingle/status")["requests"]["running"])
+
+
+# --- taking it -----------------------------------------------------------------------------------------------------
+
+
+def test_all_of_it_is_taken(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Tab>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+    assert editor.nvim.current.window.cursor == (3, len("    return a + b"))
+    assert editor.ghost() == ""
+
+
+def test_words_of_it_are_taken_and_the_rest_stays(editor: Editor) -> None:
+    offer(editor)
+    for line, rest in (
+        ("def add(", "a, b):\n    return a + b"),
+        ("def add(a", ", b):\n    return a + b"),
+        ("def add(a,", " b):\n    return a + b"),
+        ("def add(a, b", "):\n    return a + b"),
+        ("def add(a, b):", "\n    return a + b"),
+    ):
+        editor.type("<M-Right>")
+        editor.wait_lines("import os", line)
+        editor.wait_ghost(rest)
+    editor.type("<M-Right>")
+    editor.wait_lines("import os", "def add(a, b):", "    return")
+    editor.wait_ghost(" a + b")
+
+
+def test_lines_of_it_are_taken(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<M-C-Right>")
+    editor.wait_lines("import os", "def add(a, b):")
+    editor.wait_ghost("\n    return a + b")
+    editor.type("<M-C-Right>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+
+
+def test_the_server_hears_what_was_taken(editor: Editor, scripted: support.Instance) -> None:
+    offer(editor)
+    editor.type("<Tab>")
+
+    def became() -> list[str]:
+        told = scripted.call("GET", "/ingle/why?n=5")["completions"]
+        return [entry["outcome"]["kind"] for entry in told if entry.get("outcome")]
+
+    editor.wait(lambda: "accepted" in became())
+
+
+def test_a_part_of_a_word_in_any_script_is_a_word(editor: Editor) -> None:
+    editor.open('x = "é😋世"')
+    editor.type("A <BS> ")
+    editor.type("<Esc>")
+    editor.type("A")
+    editor.wait_ghost("== 'ñ世界 ok'")
+    for line in ('x = "é😋世" ==', 'x = "é😋世" == \'', 'x = "é😋世" == \'ñ世界'):
+        editor.type("<M-Right>")
+        editor.wait_lines(line)
+    editor.type("<Tab>")
+    editor.wait_lines('x = "é😋世" == \'ñ世界 ok\'')
+
+
+# --- typing on -----------------------------------------------------------------------------------------------------
+
+
+def test_typing_what_it_says_leaves_the_rest(editor: Editor) -> None:
+    offer(editor)
+    for typed in "(a,":
+        editor.type(typed)
+    editor.wait_ghost(ADD.removeprefix("(a,"))
+    editor.type("<Tab>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+
+
+def test_typing_something_else_takes_it_away(editor: Editor) -> None:
+    offer(editor)
+    editor.type("x")
+    editor.wait_ghost("")
+    editor.settled()
+    assert editor.ghost() == ""
+
+
+def test_keys_that_were_typed_ahead_are_counted(editor: Editor) -> None:
+    offer(editor)
+    editor.type("(a<Tab>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+    offer(editor)
+    editor.type("x<Tab>")  # nothing to take any more: the key does what it did
+    editor.settled()
+    assert editor.lines() == ["import os", "def addx    "]
+
+
+def test_leaving_insert_mode_hides_it_and_coming_back_shows_it(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Esc>")
+    editor.wait_ghost("")
+    editor.type("A")
+    editor.wait_ghost(ADD)
+
+
+def test_it_is_dismissed_until_something_is_typed(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<C-]>")
+    editor.settled()
+    assert editor.ghost() == ""
+    assert editor.mode() == "i"
+    editor.type("<BS>d")
+    editor.wait_ghost(ADD)
+
+
+def test_every_key_cancels_what_is_on_its_way(editor: Editor, scripted: support.Instance) -> None:
+    pending = """
+    local client = vim.lsp.get_clients({ name = 'ingle' })[1]
+    return vim.tbl_count(vim.tbl_filter(function(request) return request.type == 'pending' end, client.requests))
+    """
+    editor.open("")
+    editor.type("iSLOW")
+    editor.wait(lambda: running(scripted) == 1)
+    for key in "SLOW":
+        editor.type(key)
+        assert editor.lua(pending) == 1
+    editor.type("<Esc>")
+    editor.wait(lambda: running(scripted) == 0)
+    assert editor.lua(pending) == 0
+
+
+def test_a_macro_that_runs_asks_for_nothing(editor: Editor) -> None:
+    editor.open("")
+    editor.lua("vim.fn.setreg('q', 'odef add\\27')")
+    editor.type("@q")
+    editor.wait_lines("", "def add")
+    assert editor.ghost() == ""
+
+
+def test_by_hand_it_comes_where_it_would_not_by_itself(editor: Editor) -> None:
+    editor.open("def add # and more code\n")
+    editor.type("fd;a")
+    editor.settled()
+    assert editor.ghost() == ""
+    editor.type("<M-Bslash>")
+    editor.wait_ghost("(a, b):")
+
+
+# --- undo and repeat -----------------------------------------------------------------------------------------------
+
+
+def test_undo_takes_back_what_was_taken_and_not_what_was_typed(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Tab>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+    editor.type(" + c<Esc>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b + c")
+    editor.type("u")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+    editor.type("u")
+    editor.wait_lines("import os", "def add")
+    editor.type("<C-r>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+
+
+def test_dot_repeats_what_was_typed_and_taken(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Tab>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+    editor.type("<Esc>.")
+    editor.wait_lines("import os", *["def add(a, b):", "    return a + b"] * 2)
+
+
+# --- text of every kind --------------------------------------------------------------------------------------------
+
+
+def test_tabs_are_drawn_as_wide_as_they_are_and_taken_as_tabs(editor: Editor) -> None:
+    editor.open("def f():\n\tif x:\n")
+    editor.lua("vim.bo.expandtab, vim.bo.tabstop = false, 4")
+    editor.type("GA")
+    editor.wait_ghost("\n        y   = 1")
+    editor.type("<Tab>")
+    editor.wait_lines("def f():", "\tif x:", "\t\ty\t= 1")
+
+
+def test_a_file_with_carriage_returns_keeps_them(editor: Editor) -> None:
+    path = editor.open("import os\n\n", newline="\r\n")
+    editor.type("Godef add")
+    editor.wait_ghost(ADD)
+    editor.type("<Tab>")
+    editor.wait_lines("import os", "", "def add(a, b):", "    return a + b")
+    editor.type("<Esc>:w<CR>")
+    editor.wait(lambda: path.read_bytes() == b"import os\r\n\r\ndef add(a, b):\r\n    return a + b\r\n")
+
+
+# --- menus ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_yields_to_the_completion_menu(editor: Editor) -> None:
+    editor.open("addition = 1\nadder = 2\n")
+    editor.type("Godef add")
+    editor.wait_ghost(ADD)
+    editor.type("<C-n>")
+    editor.wait(lambda: editor.nvim.funcs.pumvisible())
+    editor.settled()
+    assert editor.ghost() == ""
+    editor.type("<C-e>")
+    editor.wait_ghost(ADD)
+
+
+def test_it_joins_the_completion_menu_where_that_is_wanted(scripted: support.Instance) -> None:
+    editor = Editor(scripted, "0.12", "{ popup = 'join' }")
+    try:
+        editor.open("add_all = 1\n")
+        editor.lua("vim.o.completeopt = 'menuone,noinsert'")
+        editor.type("Goadd")
+        editor.type("<C-n>")
+        editor.wait(lambda: editor.nvim.funcs.pumvisible())
+        editor.wait_ghost("_all(x)")
+        editor.type("<Tab>")
+        editor.wait_lines("add_all = 1", "add_all(x)")
+    finally:
+        editor.close()
+
+
+# --- buffers and windows -------------------------------------------------------------------------------------------
+
+
+def test_another_buffer_has_its_own(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Cmd>edit other.py<CR>")
+    editor.wait_attached()
+    assert editor.ghost() == ""
+    editor.type("<Esc>itwo")
+    editor.wait_ghost("(2)")
+    editor.type("<Tab>")
+    editor.wait_lines("two(2)")
+    editor.type("<Esc>")
+    editor.nvim.command("buffer! #")
+    assert editor.lines() == ["import os", "def add"]
+    assert editor.ghost() == ""
+
+
+def test_a_buffer_is_deleted_while_an_answer_is_on_its_way(editor: Editor, scripted: support.Instance) -> None:
+    editor.nvim.command("messages clear")
+    editor.open("")
+    editor.type("iSLOW")
+    editor.wait(lambda: running(scripted) == 1)
+    editor.type("<Cmd>bdelete!<CR>")
+    editor.wait(lambda: running(scripted) == 0)
+    editor.open("")
+    editor.type("<Esc>")
+    offer(editor)
+    editor.type("<Cmd>bdelete!<CR>")
+    editor.settled()
+    assert "Error" not in editor.messages()
+
+
+def test_a_file_in_another_workspace_is_the_same_servers(editor: Editor, scripted: support.Instance) -> None:
+    editor.open("")
+    for name in ("one", "two"):
+        (scripted.root / name / ".git").mkdir(parents=True, exist_ok=True)
+        editor.nvim.command(f"edit {scripted.root / name}/x.py")
+        editor.wait_attached()
+    known = "return vim.tbl_map(function(f) return f.name end, vim.lsp.get_clients({ name = 'ingle' })[1].workspace_folders)"
+    editor.wait(lambda: {str(scripted.root / name) for name in ("one", "two")} <= set(editor.lua(known)))
+    assert len(editor.children()) == 1
+
+
+# --- switches, keys, commands --------------------------------------------------------------------------------------
+
+
+def test_it_is_switched_off_here_and_everywhere(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Cmd>Ingle toggle here<CR>")
+    editor.wait_ghost("")
+    assert editor.lua("return require('ingle').statusline()") == "ingle: off"
+    editor.type("<Cmd>Ingle toggle here<CR>")
+    editor.wait_ghost(ADD)
+    editor.type("<Cmd>Ingle disable<CR>")
+    editor.wait_ghost("")
+    editor.open("")
+    editor.type("<Esc>idef add")
+    editor.settled()
+    assert editor.ghost() == ""
+    editor.type("<Cmd>Ingle enable<CR>")
+    editor.wait_ghost(ADD)
+
+
+def test_a_key_does_what_it_did_where_there_is_nothing_to_take(scripted: support.Instance) -> None:
+    editor = Editor(scripted, "0.11", "{ keys = { accept = '<C-l>', dismiss = false } }")
+    try:
+        editor.open("")
+        editor.type("ix<Tab>y<C-l>z")
+        editor.wait(lambda: editor.lines()[0].startswith("x   y"))
+        editor.lua("vim.keymap.set('i', '<C-l>', function() return 'mine' end, { expr = true })")
+        editor.lua("require('ingle').setup({ keys = { accept = '<C-l>' } })")
+        editor.type("<Esc>cc<C-l>")
+        editor.wait_lines("mine")
+        editor.type("<Esc>ccdef add")
+        editor.wait_ghost(ADD)
+        editor.type("<C-l>")
+        editor.wait_lines("def add(a, b):", "    return a + b")
+        editor.lua("require('ingle').setup({ keys = false })")
+        editor.type("<Esc>ggdGi<C-l>")
+        editor.wait_lines("mine")
+    finally:
+        editor.close()
+
+
+def test_a_wrong_setting_is_named(editor: Editor) -> None:
+    for settings, said in (("{ popups = 'join' }", "popups"), ("{ popup = 'maybe' }", "popup"), ("{ keys = 3 }", "keys")):
+        refused = editor.lua(f"return tostring(select(2, pcall(require('ingle').setup, {settings})))")
+        assert said in refused
+
+
+def test_commands_are_completed(editor: Editor) -> None:
+    def completed(line: str) -> list[str]:
+        return list(editor.nvim.funcs.getcompletion(line, "cmdline"))
+
+    assert {"enable", "status", "why", "restart"} <= set(completed("Ingle "))
+    assert completed("Ingle to") == ["toggle"]
+    assert completed("Ingle toggle ") == ["everywhere", "here"]
+    editor.nvim.command("messages clear")
+    editor.type("<Esc>:Ingle nonsense<CR>")
+    editor.wait(lambda: "there is no :Ingle nonsense" in editor.messages())
+
+
+def test_why_and_status_tell(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Esc>:Ingle why 3<CR>")
+    editor.wait(lambda: editor.nvim.current.buffer.options["filetype"] == "ingle-why")
+    assert any(".py" in line for line in editor.lines())
+    editor.nvim.command("messages clear")
+    editor.type(":Ingle status<CR>")
+    editor.wait(lambda: "ingle: " in editor.messages())
+    assert "ingle-lsp --stdio" in editor.messages()
+
+
+def test_checkhealth_finds_all_well(editor: Editor) -> None:
+    editor.open("")
+    editor.nvim.command("checkhealth ingle")
+    report = "\n".join(editor.lines())
+    assert "ERROR" not in report
+    assert "WARNING" not in report
+    assert "ingle-lsp 0" in report
+
+
+def test_help_is_found(editor: Editor) -> None:
+    editor.open("")
+    for topic in ("ingle", ":Ingle", "ingle-settings", "ingle-keys", "ingle.accept()"):
+        editor.nvim.command(f"help {topic}")
+        assert editor.nvim.current.buffer.name.endswith("doc/ingle.txt")

@@ -1,0 +1,48 @@
+--- Neovim's own client of inline completions (0.12), where the user prefers it to ours: it draws, this takes parts.
+local M = {}
+
+local native = vim.lsp.inline_completion
+
+--- Whether it is there and wanted.
+---@return boolean
+function M.active()
+  return native ~= nil and require('ingle.config').get().native
+end
+
+--- Switches it on in a buffer, or off, as completions are wanted there.
+---@param buf integer
+function M.switch(buf)
+  native.enable(require('ingle.client').wanted(buf), { bufnr = buf })
+end
+
+---@param step integer
+---@return boolean done
+function M.select(step)
+  native.select({ count = step })
+  return true
+end
+
+--- Takes a part of what is shown.
+---@param part ingle.Part
+---@return boolean taken
+function M.accept(part)
+  return native.get({
+    on_accept = function(item)
+      local start = item.range.start
+      local line = vim.api.nvim_get_current_line()
+      local _, col = unpack(vim.api.nvim_win_get_cursor(0))
+      require('ingle.suggest').take({
+        client = assert(vim.lsp.get_client_by_id(item.client_id)),
+        buf = vim.api.nvim_get_current_buf(),
+        row = item.range.start_row or start.row,
+        col = item.range.start_col or start.col,
+        tail = line:sub(col + 1),
+        items = { { text = item.insert_text, command = item.command } },
+        index = 1,
+        invoked = true,
+      }, part)
+    end,
+  })
+end
+
+return M
