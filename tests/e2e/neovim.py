@@ -170,14 +170,22 @@ def _listens(path: Path) -> bool:
 class Screen:
     """A Neovim that edits one file, and what a person would see of it."""
 
-    def __init__(self, instance: support.Instance, version: str, text: str, settings: str = "{}") -> None:
+    def __init__(
+        self,
+        instance: support.Instance,
+        version: str,
+        text: str,
+        settings: str = "{}",
+        listen: Path | None = None,
+    ) -> None:
         if not shutil.which("tmux"):
             pytest.skip("tmux is not installed, and Neovim needs a screen")
         self._instance = instance
         self.file = instance.root / "work/x.py"
         self.file.parent.mkdir()
         self.file.write_text(text)
-        command = (*arguments(binary(version), settings=settings), str(self.file))
+        command = [*arguments(binary(version), settings=settings), str(self.file)]
+        command += ["--listen", str(listen)] if listen else []
         self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "12", *command)
 
     def keys(self, *keys: str) -> None:

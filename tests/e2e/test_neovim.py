@@ -19,6 +19,8 @@ RULES = [
     {"kind": "infill", "match": r"\n\tif x:\Z", "answer": "\n\t\ty\t= 1"},
     {"kind": "infill", "match": r"add_all\Z", "answer": "(x)"},
     {"kind": "infill", "match": r"two\Z", "answer": "(2)"},
+    {"kind": "infill", "match": r"def pick\Z", "answer": "(one)", "others": ["(two)", "(two)", "(two)"]},
+    {"kind": "infill", "match": r"MISSING\Z", "error": "no_model"},
 ]
 
 
@@ -86,15 +88,50 @@ def test_lines_of_it_are_taken(editor: Editor) -> None:
     editor.wait_lines("import os", "def add(a, b):", "    return a + b")
 
 
+def test_another_candidate_is_asked_for_shown_and_taken(editor: Editor) -> None:
+    editor.open("import os\n")
+    editor.type("Godef pick")
+    editor.wait_ghost("(one)")
+    editor.type("<M-]>")
+    editor.wait_ghost("(two)")
+    editor.type("<M-]>")
+    editor.wait_ghost("(one)")
+    editor.type("<M-[>")
+    editor.wait_ghost("(two)")
+    editor.type("<Tab>")
+    editor.wait_lines("import os", "def pick(two)")
+
+
+def test_typing_leads_to_the_candidate_that_says_so(editor: Editor) -> None:
+    editor.open("")
+    editor.type("idef pick")
+    editor.wait_ghost("(one)")
+    editor.type("<M-]>")
+    editor.wait_ghost("(two)")
+    editor.type("(o")
+    editor.wait_ghost("ne)")
+
+
+def fates(instance: support.Instance) -> list[tuple[str, int]]:
+    """What became of the last completions, and of how many characters."""
+    told = instance.call("GET", "/ingle/why?n=5")["completions"]
+    return [(entry["outcome"]["kind"], entry["outcome"].get("characters", 0)) for entry in told if entry.get("outcome")]
+
+
 def test_the_server_hears_what_was_taken(editor: Editor, scripted: support.Instance) -> None:
     offer(editor)
+    editor.type("<M-Right><M-Right>")
+    editor.wait(lambda: ("partly", len("(a")) in fates(scripted))
     editor.type("<Tab>")
+    editor.wait(lambda: ("accepted", len(ADD)) in fates(scripted))
 
-    def became() -> list[str]:
-        told = scripted.call("GET", "/ingle/why?n=5")["completions"]
-        return [entry["outcome"]["kind"] for entry in told if entry.get("outcome")]
 
-    editor.wait(lambda: "accepted" in became())
+def test_the_server_hears_what_was_dismissed(editor: Editor, scripted: support.Instance) -> None:
+    editor.open("import sys\n")
+    editor.type("Godef pick")
+    editor.wait_ghost("(one)")
+    editor.type("<C-]>")
+    editor.wait(lambda: "rejected" in [kind for kind, _ in fates(scripted)])
 
 
 def test_a_part_of_a_word_in_any_script_is_a_word(editor: Editor) -> None:
@@ -125,6 +162,18 @@ def test_typing_what_it_says_leaves_the_rest(editor: Editor) -> None:
 def test_typing_something_else_takes_it_away(editor: Editor) -> None:
     offer(editor)
     editor.type("x")
+    editor.wait_ghost("")
+    editor.settled()
+    assert editor.ghost() == ""
+
+
+def test_deleting_what_was_typed_takes_it_away(editor: Editor) -> None:
+    offer(editor)
+    editor.type("(a")
+    editor.wait_ghost(ADD.removeprefix("(a"))
+    editor.type("<BS>")
+    editor.wait_ghost(ADD.removeprefix("("))
+    editor.type("<BS><BS>")
     editor.wait_ghost("")
     editor.settled()
     assert editor.ghost() == ""
@@ -330,6 +379,41 @@ def test_it_is_switched_off_here_and_everywhere(editor: Editor) -> None:
     assert editor.ghost() == ""
     editor.type("<Cmd>Ingle enable<CR>")
     editor.wait_ghost(ADD)
+
+
+def test_the_status_line_says_how_it_is(editor: Editor) -> None:
+    def status() -> str:
+        return str(editor.lua("return require('ingle').statusline()"))
+
+    offer(editor)
+    editor.wait(lambda: status() == "ingle: scripted")
+    editor.type("<Esc>ccSLOW")
+    editor.wait(lambda: status() == "ingle: thinking")
+    editor.type("<Esc>ccMISSING")
+    editor.wait(lambda: status() == "ingle: error")
+    assert editor.lua("return require('ingle.status').get().reason") != ""
+    editor.type("<Esc>cctwo")
+    editor.wait(lambda: status() == "ingle: scripted")
+
+
+def test_diagnostics_of_others_reach_the_server(editor: Editor) -> None:
+    sent = """
+    local client = vim.lsp.get_clients({ name = 'ingle' })[1]
+    local notify, seen = client.notify, {}
+    client.notify = function(self, method, params)
+      if method == 'ingle/diagnostics' then
+        seen[#seen + 1] = vim.tbl_map(function(found) return found.message end, params.diagnostics)
+      end
+      return notify(self, method, params)
+    end
+    local ns = vim.api.nvim_create_namespace('linter')
+    vim.diagnostic.set(ns, 0, { { lnum = 0, col = 0, message = 'x is not defined', severity = 1 } })
+    vim.diagnostic.reset(ns, 0)
+    client.notify = notify
+    return seen
+    """
+    editor.open("x\n")
+    assert editor.lua(sent) == [["x is not defined"], []]
 
 
 def test_a_key_does_what_it_did_where_there_is_nothing_to_take(scripted: support.Instance) -> None:

@@ -23,7 +23,8 @@ def open_screen() -> Iterator[Open]:
     def open_screen(instance: support.Instance, version: str, text: str, settings: str = "{}") -> Screen:
         screen = Screen(instance, version, text, settings)
         screens.append(screen)
-        screen.wait(lambda lines: any(line.startswith("ingle: idle") for line in lines))
+        # No daemon runs before the first completion, and Neovim's own client shows no ghost text before it is attached.
+        screen.wait(lambda lines: any(line.startswith(("ingle: offline", "ingle: error")) for line in lines))
         return screen
 
     yield open_screen
@@ -44,6 +45,7 @@ def test_ghost_text_is_seen_goes_away_and_is_accepted(
     screen = open_screen(adding, version, "import os\n")
     screen.keys("o", "def add")
     screen.wait(lambda lines: lines[1:3] == ADD.splitlines())
+    screen.wait(lambda lines: any(line.startswith("ingle: scripted") for line in lines))
     screen.keys("Escape")
     screen.wait(lambda lines: lines[1] == "def add")
     screen.keys("A")

@@ -4,7 +4,7 @@ local M = {}
 local api = vim.api
 
 --- What was mapped before, by key.
----@type table<string, { verb: string, before: table<string, any> }>
+---@type table<string, { ours: fun(), before: table<string, any> }>
 local mapped = {}
 
 --- Does what a key did before ingle took it.
@@ -31,21 +31,24 @@ local function map(key, verb)
   if before.buffer == 1 then
     before = {} -- it stands before ours anyway
   end
-  mapped[key] = { verb = verb, before = before }
-  -- No <expr> mapping: it would run before the keys that were typed ahead of it are in the buffer.
-  vim.keymap.set('i', key, function()
+  local function ours()
     if not require('ingle')[verb]() then
       press(key, before)
     end
-  end, { desc = 'ingle: ' .. verb:gsub('_', ' ') })
+  end
+  mapped[key] = { ours = ours, before = before }
+  -- No <expr> mapping: it would run before the keys that were typed ahead of it are in the buffer.
+  vim.keymap.set('i', key, ours, { desc = 'ingle: ' .. verb:gsub('_', ' ') })
 end
 
---- Gives the keys back.
+--- Gives back the keys that are still ours; what others mapped since stays theirs.
 function M.unmap()
   for key, entry in pairs(mapped) do
-    pcall(vim.keymap.del, 'i', key)
-    if not vim.tbl_isempty(entry.before) then
-      vim.fn.mapset('i', false, entry.before)
+    if vim.fn.maparg(key, 'i', false, true).callback == entry.ours then
+      vim.keymap.del('i', key)
+      if not vim.tbl_isempty(entry.before) then
+        vim.fn.mapset('i', false, entry.before)
+      end
     end
   end
   mapped = {}

@@ -36,6 +36,7 @@ function M.accept(part)
         buf = vim.api.nvim_get_current_buf(),
         row = item.range.start_row or start.row,
         col = item.range.start_col or start.col,
+        least = 0,
         tail = line:sub(col + 1),
         items = { { text = item.insert_text, command = item.command } },
         index = 1,

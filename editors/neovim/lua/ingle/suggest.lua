@@ -16,6 +16,7 @@ local INVOKED, AUTOMATIC = 1, 2
 ---@field buf integer
 ---@field row integer where the items begin, counted from 0
 ---@field col integer bytes
+---@field least integer how many bytes of them were there when they were offered; with fewer, something was deleted
 ---@field tail string what followed the cursor on its line
 ---@field items ingle.Item[]
 ---@field index integer
@@ -69,7 +70,7 @@ local function rest(suggestion, item)
   end
   local lines = api.nvim_buf_get_text(suggestion.buf, suggestion.row, suggestion.col, row, col, {})
   local typed = table.concat(lines, '\n')
-  if #item.text > #typed and vim.startswith(item.text, typed) then
+  if #typed >= suggestion.least and #item.text > #typed and vim.startswith(item.text, typed) then
     return item.text:sub(#typed + 1)
   end
 end
@@ -120,6 +121,7 @@ local function suggestion_of(client, result, invoked)
     buf = api.nvim_get_current_buf(),
     row = row - 1,
     col = start,
+    least = col - start,
     tail = line:sub(col + 1),
     items = items,
     index = 1,
