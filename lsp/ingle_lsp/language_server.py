@@ -158,7 +158,7 @@ def _register_completion(server: IngleLanguageServer) -> None:
         document = ls.document_at(open_document, params.position.line)
         items = await ls.inline.items(document, as_inline_params(params), ls.settings)
         hole = hole_at(document.source, params.position.line, params.position.character, document.encoding)
-        found = [as_item(item, hole.line_before, params.position) for item in items]
+        found = [as_item(item, hole.line_before, params.position, document.encoding) for item in items]
         return lsp.CompletionList(is_incomplete=True, items=found)
 
 

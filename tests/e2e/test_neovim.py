@@ -144,7 +144,7 @@ def test_a_part_of_a_word_in_any_script_is_a_word(editor: Editor) -> None:
         editor.type("<M-Right>")
         editor.wait_lines(line)
     editor.type("<Tab>")
-    editor.wait_lines('x = "é😋世" == \'ñ世界 ok\'')
+    editor.wait_lines("x = \"é😋世\" == 'ñ世界 ok'")
 
 
 # --- typing on -----------------------------------------------------------------------------------------------------
@@ -438,7 +438,11 @@ def test_a_key_does_what_it_did_where_there_is_nothing_to_take(scripted: support
 
 
 def test_a_wrong_setting_is_named(editor: Editor) -> None:
-    for settings, said in (("{ popups = 'join' }", "popups"), ("{ popup = 'maybe' }", "popup"), ("{ keys = 3 }", "keys")):
+    for settings, said in (
+        ("{ popups = 'join' }", "popups"),
+        ("{ popup = 'maybe' }", "popup"),
+        ("{ keys = 3 }", "keys"),
+    ):
         refused = editor.lua(f"return tostring(select(2, pcall(require('ingle').setup, {settings})))")
         assert said in refused
 

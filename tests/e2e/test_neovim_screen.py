@@ -79,8 +79,10 @@ def test_without_a_model_the_user_is_told_and_not_stopped(
     del instance.env["INGLE_BACKEND"]
     screen = open_screen(instance, version, "")
     screen.keys("i", "def add")
+    screen.wait(lambda lines: lines[-2].startswith("ingle: error"))
+    screen.keys("(x", "Escape")
     screen.wait(lambda lines: lines[-1].startswith("ingle: no model") and lines[-1].endswith("…"))
-    screen.keys("(x", "Escape", ":Ingle status", "Enter")
+    screen.keys(":Ingle status", "Enter")
     screen.wait(lambda lines: "last message: ingle: no model" in "".join(lines))
     assert "`ingle model pull`" in "".join(screen.lines())
     screen.keys("Enter", "Escape")
@@ -97,7 +99,9 @@ def test_neovims_own_client_draws_where_that_is_wanted(adding: support.Instance,
     screen.wait(lambda lines: lines[:2] == [ADD.splitlines()[0], "~"])
     screen.keys("a")
     screen.wait(lambda lines: lines[:2] == ADD.splitlines())
-    screen.keys("Tab", "Escape", "u")
+    screen.keys("Tab")
+    screen.wait(lambda lines: any(line.endswith("line 2") for line in lines))
+    screen.keys("Escape", "u")
     screen.wait(lambda lines: lines[:2] == [ADD.splitlines()[0], "~"])
 
 

@@ -106,7 +106,10 @@ def test_every_vs_code_on_path_installs_the_extension(instance: Instance, vsix: 
         program.write_text(f'#!/bin/sh\necho "$@" >> {instance.root}/{name}.called\n')
         program.chmod(0o755)
     path = {"PATH": f"{programs}:{instance.env['PATH']}"}
-    for how, called in (((), f"--install-extension {vsix} --force"), (("--undo",), "--uninstall-extension ingle.ingle")):
+    for how, called in (
+        ((), f"--install-extension {vsix} --force"),
+        (("--undo",), "--uninstall-extension ingle.ingle"),
+    ):
         done = instance.run("ingle", "setup", "vscode", "--yes", *how, env=path)
         assert done.returncode == 0, done.stderr
         for name in ("code", "codium"):
@@ -124,9 +127,7 @@ def test_a_vs_code_that_fails_is_quoted(instance: Instance, vsix: Path) -> None:
     assert "no room" in done.stderr
 
 
-def test_the_wheel_carries_the_plugins(
-    vsix: Path, tmp_path: Path, instance: Instance, target: Path
-) -> None:
+def test_the_wheel_carries_the_plugins(vsix: Path, tmp_path: Path, instance: Instance, target: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps", str(ROOT)]
     done = instance.run(*pip, "--wheel-dir", str(tmp_path), timeout=280)
     assert done.returncode == 0, done.stderr

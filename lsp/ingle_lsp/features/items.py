@@ -9,6 +9,8 @@ import re
 
 from lsprotocol import types as lsp
 
+from ingle_lsp.completion.context import Encoding, units
+
 __all__ = ["as_inline_params", "as_item"]
 
 _LONGEST_LABEL = 60
@@ -22,17 +24,25 @@ def as_inline_params(params: lsp.CompletionParams) -> lsp.InlineCompletionParams
     return lsp.InlineCompletionParams(lsp.InlineCompletionContext(kind), params.text_document, params.position)
 
 
-def as_item(inline: lsp.InlineCompletionItem, line_before: str, position: lsp.Position) -> lsp.CompletionItem:
-    """What an inline item adds behind the cursor, as an entry that the editor finds by the word before it."""
-    added = str(inline.insert_text).removeprefix(line_before)
-    word = _WORD.search(line_before)
+def as_item(
+    inline: lsp.InlineCompletionItem, line_before: str, position: lsp.Position, encoding: Encoding
+) -> lsp.CompletionItem:
+    """What an inline item adds, as an entry that replaces the word before the cursor by itself and more.
+
+    Editors find an entry by the text that it replaces, and some take the entry's word for it (Emacs): with a range that
+    begins at the cursor they lose the word.
+    """
+    found = _WORD.search(line_before)
+    word = found[0] if found else ""
+    added = word + str(inline.insert_text).removeprefix(line_before)
     first = added.strip().split("\n", 1)[0]
+    start = lsp.Position(position.line, position.character - units(word, encoding))
     return lsp.CompletionItem(
         label=first if len(first) <= _LONGEST_LABEL else f"{first[: _LONGEST_LABEL - 1]}…",
         kind=lsp.CompletionItemKind.Text,
         detail="ingle",
         sort_text="0",
-        filter_text=(word[0] if word else "") + first,
-        text_edit=lsp.TextEdit(lsp.Range(position, position), added),
+        filter_text=first,
+        text_edit=lsp.TextEdit(lsp.Range(start, position), added),
         command=inline.command,
     )

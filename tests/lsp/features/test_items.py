@@ -29,12 +29,12 @@ async def items(editor: Editor) -> list[lsp.CompletionItem]:
     return list(found.items)
 
 
-async def test_a_completion_is_an_entry_behind_the_cursor(scripted: support.Instance) -> None:
+async def test_a_completion_is_an_entry_that_replaces_the_word_before_the_cursor(scripted: support.Instance) -> None:
     async with started(scripted.env, options={"completionItems": True}) as editor:
         (item,) = await items(editor)
-    assert (item.label, item.filter_text) == ("d(a, b):", "add(a, b):")
-    here = lsp.Position(1, 6)
-    assert item.text_edit == lsp.TextEdit(lsp.Range(here, here), "d(a, b):\n    return a + b")
+    assert (item.label, item.filter_text) == ("add(a, b):", "add(a, b):")
+    word = lsp.Range(lsp.Position(1, 4), lsp.Position(1, 6))
+    assert item.text_edit == lsp.TextEdit(word, "add(a, b):\n    return a + b")
 
 
 async def test_nobody_gets_them_unasked(scripted: support.Instance) -> None:

@@ -62,20 +62,32 @@ end
 
 local LEVELS = { vim.log.levels.ERROR, vim.log.levels.WARN, vim.log.levels.INFO, vim.log.levels.DEBUG }
 
---- Shows a message. Someone who types is not stopped by a prompt to press Enter: a long one is cut, and whole in
---- `:Ingle status`.
+--- A message as one line that needs no prompt to press Enter; the whole of it is in `:Ingle status`.
+---@param text string
+---@return string
+local function one_line(text)
+  local room = vim.o.columns - 14
+  text = text:gsub('\n', ' ')
+  return vim.fn.strdisplaywidth(text) <= room and text or vim.fn.strcharpart(text, 0, room - 1) .. '…'
+end
+
+--- Shows a message: an answer of several lines in a window, a warning when nobody types. In Insert mode Neovim would
+--- write it where `-- INSERT --` stands, and that comes back before anybody has read it.
 ---@param text string
 ---@param level integer
 local function show(text, level)
   message = text
-  local room = vim.o.columns - 14
-  local typing = api.nvim_get_mode().mode:match('^[iR]')
-  if typing and (text:find('\n') or vim.fn.strdisplaywidth(text) > room) then
-    vim.notify(vim.fn.strcharpart(text:gsub('\n', ' '), 0, room - 1) .. '…', level)
+  if api.nvim_get_mode().mode:match('^[iR]') then
+    api.nvim_create_autocmd('InsertLeave', {
+      once = true,
+      callback = vim.schedule_wrap(function()
+        vim.notify(one_line(text), level)
+      end),
+    })
   elseif text:find('\n') then
     vim.lsp.util.open_floating_preview(vim.split(text, '\n'), 'markdown', { border = 'rounded', max_width = 80 })
   else
-    vim.notify(text, level)
+    vim.notify(one_line(text), level)
   end
 end
 
