@@ -1,8 +1,8 @@
 """From the last keystroke to ghost text in Neovim, and what of it is ours: the rest is the server's wait for a pause.
 
-Somebody types a name again and again in both Neovims, with ingle-lsp, the daemon and its scripted backend, which answers
-at once. Neovim itself takes the times: when the key arrives, and when it redraws with the ghost text on the screen of a
-terminal. `debounceMs` is set, so that what is waited for on purpose is known, and is taken off.
+Somebody types a name again and again in both Neovims, with ingle-lsp, the daemon and its scripted backend, which
+answers at once. Neovim itself takes the times: when the key arrives, and when it redraws with the ghost text on the
+screen of a terminal. `debounceMs` is set, so that what is waited for on purpose is known, and is taken off.
 
     PYTHONPATH=tests python tests/bench/editor_latency.py [--json] [--rounds KEYSTROKES]
 """
@@ -10,6 +10,7 @@ terminal. `debounceMs` is set, so that what is waited for on purpose is known, a
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from pathlib import Path
 
 import pynvim
@@ -21,7 +22,8 @@ from e2e.neovim import VERSIONS, Screen
 DEBOUNCE_MS = 50
 SETTINGS = f"{{ server = {{ debounceMs = {DEBOUNCE_MS}, gates = {{ afterDeletion = false }} }} }}"
 
-# on_key hears a key before it is worked on, and only the digits lead to ghost text; a decoration provider's on_end is called when a redraw is done.
+# on_key hears a key before it is worked on, and only digits lead to ghost text; a decoration provider's on_end is
+# called when a redraw is done.
 _WATCH = """
 _G.typed, _G.seen = nil, {}
 local ghost = vim.api.nvim_create_namespace('ingle.ghost')
@@ -80,7 +82,8 @@ def _typed(screen: Screen, listen: Path, rounds: int) -> list[float]:
     for number in range(rounds):
         screen.keys("C-u")
         screen.keys(f"v{100 + number}")
-        support.wait_until(lambda number=number: nvim.exec_lua("return #_G.seen") > number)
+        wanted = number + 1
+        support.wait_until(partial(nvim.exec_lua, "return #_G.seen >= ...", wanted))
     times: list[float] = nvim.exec_lua("return _G.seen")
     nvim.close()
     return times

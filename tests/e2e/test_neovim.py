@@ -295,7 +295,7 @@ def test_it_yields_to_the_completion_menu(editor: Editor) -> None:
     editor.type("Godef add")
     editor.wait_ghost(ADD)
     editor.type("<C-n>")
-    editor.wait(lambda: editor.nvim.funcs.pumvisible())
+    editor.wait(editor.nvim.funcs.pumvisible)
     editor.settled()
     assert editor.ghost() == ""
     editor.type("<C-e>")
@@ -309,7 +309,7 @@ def test_it_joins_the_completion_menu_where_that_is_wanted(scripted: support.Ins
         editor.lua("vim.o.completeopt = 'menuone,noinsert'")
         editor.type("Goadd")
         editor.type("<C-n>")
-        editor.wait(lambda: editor.nvim.funcs.pumvisible())
+        editor.wait(editor.nvim.funcs.pumvisible)
         editor.wait_ghost("_all(x)")
         editor.type("<Tab>")
         editor.wait_lines("add_all = 1", "add_all(x)")
@@ -356,7 +356,10 @@ def test_a_file_in_another_workspace_is_the_same_servers(editor: Editor, scripte
         (scripted.root / name / ".git").mkdir(parents=True, exist_ok=True)
         editor.nvim.command(f"edit {scripted.root / name}/x.py")
         editor.wait_attached()
-    known = "return vim.tbl_map(function(f) return f.name end, vim.lsp.get_clients({ name = 'ingle' })[1].workspace_folders)"
+    known = """
+    local folders = vim.lsp.get_clients({ name = 'ingle' })[1].workspace_folders
+    return vim.tbl_map(function(folder) return folder.name end, folders)
+    """
     editor.wait(lambda: {str(scripted.root / name) for name in ("one", "two")} <= set(editor.lua(known)))
     assert len(editor.children()) == 1
 

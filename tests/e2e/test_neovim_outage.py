@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import psutil
 import pytest
@@ -113,4 +114,4 @@ def test_nothing_is_left_when_neovim_quits_or_is_killed(start: Open) -> None:
         server = editor.server_pid()
         editor.type(f"<Esc>{end}") if end else editor.process.kill()
         editor.process.wait(10)
-        support.wait_until(lambda server=server: is_gone(server))
+        support.wait_until(partial(is_gone, server))

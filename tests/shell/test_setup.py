@@ -70,7 +70,7 @@ def test_with_nobody_to_ask_nothing_is_written(instance: Instance, target: Path)
 
 def test_on_a_terminal_it_is_asked_first(instance: Instance, target: Path) -> None:
     for answer, installed in (("n", False), ("", True)):
-        terminal = pexpect.spawn(f"{Path(sys.executable).parent}/ingle", ["setup", "neovim"], env=instance.env)  # type: ignore[arg-type]
+        terminal = pexpect.spawn(f"{Path(sys.executable).parent}/ingle", ["setup", "neovim"], env=instance.env)
         terminal.expect(r"\[Y/n\]")
         assert not target.exists()
         terminal.sendline(answer)
