@@ -20,7 +20,7 @@ from bench import report
 from e2e.neovim import VERSIONS, Screen
 
 DEBOUNCE_MS = 50
-SETTINGS = f"{{ server = {{ debounceMs = {DEBOUNCE_MS}, gates = {{ afterDeletion = false }} }} }}"
+SETTINGS = f"{{ server = {{ debounceMs = {DEBOUNCE_MS} }} }}"
 
 # on_key hears a key before it is worked on, and only digits lead to ghost text; a decoration provider's on_end is
 # called when a redraw is done.
