@@ -302,6 +302,41 @@ def test_it_yields_to_the_completion_menu(editor: Editor) -> None:
     editor.wait_ghost(ADD)
 
 
+BLINK = """
+package.loaded['blink.cmp'] = { is_menu_visible = function() return _G.menu end }
+_G.menu_changed = function(open)
+  _G.menu = open
+  vim.api.nvim_exec_autocmds('User', { pattern = open and 'BlinkCmpMenuOpen' or 'BlinkCmpMenuClose' })
+end
+"""
+CMP = """
+local heard = {}
+package.loaded['cmp'] = {
+  visible = function() return _G.menu end,
+  event = { on = function(_, name, callback) heard[name] = callback end },
+}
+_G.menu_changed = function(open)
+  _G.menu = open
+  heard[open and 'menu_opened' or 'menu_closed']()
+end
+"""
+
+
+@pytest.mark.parametrize("plugin", [BLINK, CMP], ids=["blink.cmp", "nvim-cmp"])
+def test_it_yields_to_the_menus_of_other_plugins(scripted: support.Instance, plugin: str) -> None:
+    """Stand-ins that answer and tell as the two plugins document it: they are on no package index."""
+    editor = Editor(scripted, "0.11")
+    try:
+        editor.lua(plugin)
+        offer(editor)
+        editor.lua("_G.menu_changed(true)")
+        editor.wait_ghost("")
+        editor.lua("_G.menu_changed(false)")
+        editor.wait_ghost(ADD)
+    finally:
+        editor.close()
+
+
 def test_it_joins_the_completion_menu_where_that_is_wanted(scripted: support.Instance) -> None:
     editor = Editor(scripted, "0.12", "{ popup = 'join' }")
     try:
@@ -448,6 +483,13 @@ def test_a_wrong_setting_is_named(editor: Editor) -> None:
     ):
         refused = editor.lua(f"return tostring(select(2, pcall(require('ingle').setup, {settings})))")
         assert said in refused
+
+
+def test_a_running_server_gets_new_settings(editor: Editor) -> None:
+    editor.open("")
+    editor.lua("require('ingle').setup({ server = { nonsense = 1 } })")
+    editor.wait(lambda: "nonsense" in editor.lua("return require('ingle.status').message()"))
+    editor.lua("require('ingle').setup()")
 
 
 def test_commands_are_completed(editor: Editor) -> None:

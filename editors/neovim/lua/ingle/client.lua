@@ -203,16 +203,22 @@ local function began()
   end
 end
 
+--- The server's own settings. An empty table would be sent as a list.
+---@return table<string, any>
+local function server_settings()
+  local server = require('ingle.config').get().server
+  return vim.tbl_isempty(server) and vim.empty_dict() or server
+end
+
 ---@param cmd string[]
 ---@param root string|nil
 ---@return vim.lsp.ClientConfig
 local function client_config(cmd, root)
-  local server = require('ingle.config').get().server
   return {
     name = M.NAME,
     cmd = cmd,
     root_dir = root,
-    init_options = vim.tbl_isempty(server) and vim.empty_dict() or server,
+    init_options = server_settings(),
     capabilities = vim.tbl_deep_extend('force', lsp.protocol.make_client_capabilities(), {
       textDocument = { inlineCompletion = { dynamicRegistration = false } },
       experimental = { ingle = { status = true, shown = true } },
@@ -309,6 +315,10 @@ end
 --- Follows buffers as they are opened, named and given a type, and what is wrong with them.
 function M.watch()
   state.on = require('ingle.config').get().enabled
+  local client = M.running()
+  if client then
+    client:notify('workspace/didChangeConfiguration', { settings = { ingle = server_settings() } })
+  end
   local group = api.nvim_create_augroup('ingle.client', {})
   api.nvim_create_autocmd({ 'BufReadPost', 'BufNewFile', 'BufFilePost', 'FileType' }, {
     group = group,

@@ -72,6 +72,9 @@ function M.selected(encoding)
   return { range = { start = position(start), ['end'] = position(col) }, text = word }
 end
 
+--- Whether nvim-cmp tells us of its menu.
+local told_by_cmp = false
+
 --- Calls `changed` when a menu opens or closes, or another entry is selected.
 ---@param group integer
 ---@param changed fun()
@@ -83,11 +86,18 @@ function M.watch(group, changed)
     pattern = { 'BlinkCmpMenuOpen', 'BlinkCmpMenuClose', 'BlinkCmpMenuPositionUpdate' },
     callback = later,
   })
-  local cmp = loaded('cmp')
-  if cmp and cmp.event then
-    cmp.event:on('menu_opened', later)
-    cmp.event:on('menu_closed', later)
-  end
+  -- nvim-cmp has no autocommands for it, and is often loaded as late as this.
+  api.nvim_create_autocmd('InsertEnter', {
+    group = group,
+    callback = vim.schedule_wrap(function()
+      local cmp = loaded('cmp')
+      if cmp and cmp.event and not told_by_cmp then
+        told_by_cmp = true
+        cmp.event:on('menu_opened', later)
+        cmp.event:on('menu_closed', later)
+      end
+    end),
+  })
 end
 
 return M

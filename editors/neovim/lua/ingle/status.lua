@@ -27,11 +27,13 @@ function M.get(buf)
     local reason = client.on() and 'Completions are off in this buffer.' or 'Completions are off.'
     return { state = 'off', model = '', reason = reason }
   end
-  if not client.running() then
-    local starting = #vim.lsp.get_clients({ name = client.NAME, _uninitialized = true }) > 0
-    return { state = starting and 'loading' or 'off', model = '', reason = starting and 'ingle-lsp is starting.' or '' }
+  if said and client.running() then
+    return said
   end
-  return said or { state = 'idle', model = '', reason = '' }
+  if #vim.lsp.get_clients({ name = client.NAME, _uninitialized = true }) > 0 then
+    return { state = 'loading', model = '', reason = 'ingle-lsp is starting.' }
+  end
+  return { state = 'off', model = '', reason = 'No file is open that ingle-lsp could be attached to.' }
 end
 
 --- One word or two for the status line.

@@ -241,6 +241,8 @@ function M.take(suggestion, part)
     return false
   end
   local chunk = accept.chunk(left, part)
+  cancel()
+  require('ingle.ghost').clear()
   accept.insert(chunk)
   tell_taken(suggestion, item, left:sub(#chunk + 1))
   return true
@@ -254,11 +256,11 @@ function M.accept(part)
   if native.active() then
     return native.accept(part)
   end
-  cancel()
-  require('ingle.ghost').clear()
-  local taken = shown ~= nil and M.take(shown, part)
+  if not shown or not M.take(shown, part) then
+    return false
+  end
   M.refresh()
-  return taken
+  return true
 end
 
 --- Shows another candidate. Typing brings one; the others are asked for when they are wanted.
