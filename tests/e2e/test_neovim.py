@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import support
-from e2e.neovim import VERSIONS, Editor
+from e2e.neovim import PLUGIN, VERSIONS, Editor
 
 pytestmark = pytest.mark.neovim
 
@@ -529,3 +531,9 @@ def test_help_is_found(editor: Editor) -> None:
     for topic in ("ingle", ":Ingle", "ingle-settings", "ingle-keys", "ingle.accept()"):
         editor.nvim.command(f"help {topic}")
         assert editor.nvim.current.buffer.name.endswith("doc/ingle.txt")
+
+
+def test_the_help_tags_are_those_of_the_help(editor: Editor, tmp_path: Path) -> None:
+    shutil.copy(PLUGIN / "doc/ingle.txt", tmp_path)
+    editor.nvim.command(f"helptags {tmp_path}")
+    assert (tmp_path / "tags").read_text() == (PLUGIN / "doc/tags").read_text()
