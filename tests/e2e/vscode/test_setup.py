@@ -58,7 +58,7 @@ def test_an_untrusted_workspace_starts_nothing(
     window.run("Workspaces: Manage Workspace Trust")
     window.page.get_by_role("button", name="Trust", exact=True).first.click()
     window.wait(lambda: "trusted" not in window.said(), window.said)
-    _completes(window, code.workspace / "trusted.py")
+    _completes(window, code.workspace / "welcome.py")
 
 
 def test_one_server_completes_in_every_folder(

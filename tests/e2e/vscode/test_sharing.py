@@ -18,7 +18,7 @@ TYPED = "def fibonacci(n):"
 def test_all_editors_share_one_daemon_and_one_model(
     real: support.Instance, open_code: OpenCode, browser: Browser
 ) -> None:
-    screen = neovim.Screen(real, neovim.binary("0.12"), "")
+    screen = neovim.Screen(real, "0.12", "")
     code = open_code(real, settings={"ingle.minScore": 0})
     windows = [code.open(browser), code.open(browser)]
     for number, window in enumerate(windows):
