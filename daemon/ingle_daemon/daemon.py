@@ -5,11 +5,13 @@ It knows no socket and no HTTP shape; `server.py` gives it the means to stop and
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from ingle_daemon import __version__, paths
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.backends.scripted import ScriptedBackend
+from ingle_daemon.backends.switch import Switch
 from ingle_daemon.backends.team.engine import TeamEngine
 from ingle_daemon.backends.team.fallback import Fallback
 from ingle_daemon.completions import Completions
@@ -31,6 +34,7 @@ from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
 from ingle_daemon.surroundings import Surroundings
+from ingle_daemon.workspace import listing
 from ingle_daemon.workspace.workspaces import Workspaces
 
 __all__ = ["Daemon"]
@@ -55,6 +59,7 @@ class Daemon:
         self._store = Store(paths.models_dir())
         self._puller = Puller(self._store)
         self.metrics = Metrics()
+        self._switch = Switch(self._load)
         self.local = self._make_local()
         self.backend = self._with_team(self.local)
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
@@ -67,6 +72,7 @@ class Daemon:
 
     async def stop(self) -> None:
         await self.completions.close()
+        await self._switch.close()
         await self._workspaces.close()
         await self.backend.stop()
 
@@ -135,8 +141,33 @@ class Daemon:
 
     async def use_model(self, name: str) -> str:
         model = self._store.use(name)
+        self._switch.forget()
         await self._reload()
         return model.name
+
+    def using(self, model: str) -> AbstractAsyncContextManager[None]:
+        """`model`, "" for the current one, is loaded within the block. Raises NoModel when it is not installed."""
+        if model and not isinstance(self.local, LocalBackend):
+            raise NoModel(f"the model {model!r} is not installed", hint="Only a script answers here.", wanted=model)
+        if model:
+            self._locate(model)
+        return self._switch.using("" if model == self._current_name() else model)
+
+    async def find_symbol(self, root: str, name: str) -> dict[str, Any]:
+        """Where `name` is defined in the workspace `root`, which is indexed from now on; whole definitions."""
+        await self._workspaces.open(root)
+        report = await self._workspaces.ready(root, _INDEX_PATIENCE_S)
+        found = await self._workspaces.symbol(root, name, limit=_MOST_DEFINITIONS)
+        return {
+            "state": report.state,
+            "files": report.files,
+            "found": [{"path": piece.path, "line": piece.line, "text": piece.text} for piece in found],
+        }
+
+    async def list_files(self, folder: str) -> dict[str, Any]:
+        """The files below `folder` that may be read, with their sizes."""
+        found = await asyncio.to_thread(listing.below, folder)
+        return {"files": found}
 
     async def pull_model(self, name: str) -> AsyncGenerator[Pulling | Pulled, None]:
         """Fetch a model of the catalog; the first one installed is loaded at once."""
@@ -180,7 +211,7 @@ class Daemon:
     def _choose(self) -> frames.Load:
         """What the settings name, or the store's current model. Raises NoModel when that is not there."""
         engine = self._settings.engine
-        name, path = self._locate(engine.model)
+        name, path = self._locate(self._switch.loaded or engine.model)
         return frames.Load(
             name=name,
             path=str(path),
@@ -210,6 +241,15 @@ class Daemon:
             raise NoModel(what, hint=hint, wanted=wanted)
         return installed.name, installed.path
 
+    def _current_name(self) -> str:
+        try:
+            return self._locate(self._settings.engine.model)[0]
+        except NoModel:
+            return ""
+
+    async def _load(self, _: str) -> None:
+        await self._reload()
+
     async def _reload(self) -> None:
         if isinstance(self.local, LocalBackend):
             await self.local.reload()
@@ -222,6 +262,11 @@ class Daemon:
             "model": api.model,
             "offline": self._settings.offline,
         }
+
+
+_INDEX_PATIENCE_S = 2.0
+"""An answer that the index is not ready comes after so long; the client asks again, and can say that it waits."""
+_MOST_DEFINITIONS = 5
 
 
 def _offer(entry: catalog.Entry) -> dict[str, Any]:

@@ -6,7 +6,7 @@ are in tokens, durations in milliseconds unless a name says otherwise. This modu
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
     "ModelInfo",
     "Outcome",
     "OutcomeKind",
+    "Plan",
     "Priority",
     "Prompt",
     "Pulled",
@@ -142,13 +143,17 @@ class Limits(_Value, frozen=True):
 
 
 class GenerateRequest(_Value, frozen=True):
-    """One request to an engine. With `logprobs`, every Delta carries log-probabilities of its tokens."""
+    """One request to an engine. With `logprobs`, every Delta carries log-probabilities of its tokens.
+
+    A `grammar` (llama.cpp's GBNF) leaves no other answer possible than one that it describes.
+    """
 
     prompt: Prompt
     priority: Priority = "ask"
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     logprobs: bool = False
+    grammar: str = ""
 
 
 # --- what an engine answers ----------------------------------------------------------------------------------------
@@ -256,7 +261,9 @@ class Reading(_Value, frozen=True, tag="reading"):
 class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     """`POST /ingle/ask`. Answered by one JSON event a line: Routed, Delta …, then Done or Failed.
 
-    `route`: "auto" lets the policy choose; "local" and "api" insist.
+    `route`: "auto" lets the policy choose; "local" and "api" insist. `model` is an installed one for this question; ""
+    is the current one. With a `schema` (JSON schema) the answer is JSON that follows it. Without `log` nothing of the
+    question or its answer is kept.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -264,6 +271,21 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     max_tokens: Count | None = None
     temperature: float | None = None
     seed: Seed | None = None
+    model: str = ""
+    schema: dict[str, Any] | None = None
+    log: bool = True
+
+
+class Plan(_Value, frozen=True):
+    """`POST /ingle/route`, the answer to an AskRequest that is not asked: where it would run, and what would be sent.
+
+    `prompt` is what the local model would read, its special tokens spelled out.
+    """
+
+    route: Route
+    messages: tuple[ChatMessage, ...]
+    fit: Fit | None = None
+    prompt: str = ""
 
 
 Event = Routed | Reading | Started | Delta | Done | Failed

@@ -74,7 +74,7 @@ class Ingled:
         self._tcp_port = 0
         self._listeners: list[_Listener] = []
         self._daemon = Daemon(settings, stop=self._stopping.set, serve_tcp=self.serve_tcp, tcp_url=self.tcp_url)
-        router = Router(self._daemon.backend, self._daemon.local, settings)
+        router = Router(self._daemon.backend, self._daemon.local, settings, self._daemon.using)
         self._app = build(
             self._daemon.backend,
             router,

@@ -11,7 +11,7 @@ import contextlib
 import importlib
 import json
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -75,7 +75,12 @@ class ApiModel:
         return self._settings.model
 
     async def generate(
-        self, messages: Sequence[ChatMessage], *, max_tokens: int | None, temperature: float | None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        max_tokens: int | None,
+        temperature: float | None,
+        schema: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[Started | Delta | Done, None]:
         """Started when the provider accepts, any number of Delta, then Done. Closing it hangs up.
 
@@ -88,6 +93,8 @@ class ApiModel:
 
         url = f"{self._settings.url.rstrip('/')}/chat/completions"
         body = self._body(messages, max_tokens, temperature)
+        if schema is not None:
+            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         try:
             async with (
                 httpx2.AsyncClient(timeout=self._settings.timeout) as client,

@@ -14,14 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingle_daemon.dialects.http import json_response, ndjson, read_body
+from ingle_daemon.dialects import lookup
+from ingle_daemon.dialects.http import answer, json_response, ndjson, read_body
 from ingle_daemon.protocol import AskRequest, Delta, Done, Pulled, Pulling, Routed, Started
 from ingle_daemon.routing.router import Router
 
 __all__ = ["Control", "routes"]
 
 
-class Control(Protocol):
+class Control(lookup.Lookup, Protocol):
     """What the daemon lets its own clients do to it."""
 
     def status(self) -> dict[str, Any]: ...
@@ -47,6 +48,10 @@ def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
     async def ask(request: Request) -> Response:
         body = await read_body(request, AskRequest, body_limit)
         return await ndjson(request, _accepted(router.ask(body)))
+
+    async def route(request: Request) -> Response:
+        body = await read_body(request, AskRequest, body_limit)
+        return await answer(request, router.plan(body))
 
     async def status(_: Request) -> Response:
         return json_response(control.status())
@@ -75,6 +80,8 @@ def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
 
     return [
         Route("/ingle/ask", ask, methods=["POST"]),
+        Route("/ingle/route", route, methods=["POST"]),
+        *lookup.routes(control, body_limit),
         Route("/ingle/status", status),
         Route("/ingle/stop", stop, methods=["POST"]),
         Route("/ingle/serve", serve, methods=["POST"]),

@@ -57,6 +57,26 @@ class MessageBody(msgspec.Struct, frozen=True):
     content: str | tuple[TextPart, ...] | None = None
 
 
+class JsonSchema(msgspec.Struct, frozen=True):
+    """`name` and `strict` are the client's own: a schema is always followed to the letter here."""
+
+    schema: dict[str, Any]
+
+
+class ResponseFormat(msgspec.Struct, frozen=True):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """What the answer has to follow; None for free text."""
+        if self.type == "json_schema" and self.json_schema is None:
+            raise UsageError("response_format has no json_schema", hint="Send it, or the type json_object.")
+        if self.type == "json_object":
+            return {"type": "object"}
+        return self.json_schema.schema if self.json_schema and self.type == "json_schema" else None
+
+
 class StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool = False
 
@@ -97,6 +117,7 @@ class _Common(msgspec.Struct, frozen=True, kw_only=True):
 
 class ChatBody(_Common, frozen=True, kw_only=True):
     messages: tuple[MessageBody, ...]
+    response_format: ResponseFormat | None = None
 
 
 class CompletionBody(_Common, frozen=True, kw_only=True):
@@ -146,6 +167,7 @@ def _to_ask(body: ChatBody) -> AskRequest:
         max_tokens=body.longest,
         temperature=body.sampling.temperature,
         seed=body.seed,
+        schema=body.response_format.schema if body.response_format else None,
     )
 
 

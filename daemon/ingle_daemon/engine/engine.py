@@ -102,7 +102,7 @@ class Engine:
             splice=self._splice,
             healing=Healing(prepared.half_word),
         )
-        sampler = Sampler(request.sampling, self._runner.vocab.size)
+        sampler = Sampler(request.sampling, self._runner.vocab, request.grammar)
         sampler.accept(prepared.tokens)
         self._waiting.append(_Run(sequence, sampler))
         return sequence

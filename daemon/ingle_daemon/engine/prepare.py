@@ -61,6 +61,8 @@ class Preparer:
     def prepare(self, request: GenerateRequest) -> Prepared:
         """Raises DoesNotFit with the numbers, and UsageError for a prompt that makes no sense."""
         wanted = request.limits.max_tokens
+        if request.grammar:
+            self._vocab.check_grammar(request.grammar)
         if isinstance(request.prompt, InfillPrompt):
             budget = min(self._infill_budget, self._n_ctx - min(wanted or _INFILL_ANSWER, self._n_ctx // 2))
             head, half_word = split(request.prompt.prefix)

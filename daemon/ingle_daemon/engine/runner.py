@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
-from ingle_daemon.errors import NoModel
+from ingle_daemon.errors import NoModel, UsageError
 from ingle_daemon.fim.templates import FimIds
 from ingle_daemon.protocol import Sampling
 
@@ -136,6 +136,17 @@ class Vocabulary:
         ordered = sorted((self.piece(token), token) for token in range(self.size) if self.piece(token))
         return [piece for piece, _ in ordered], [token for _, token in ordered]
 
+    def new_grammar(self, grammar: str) -> Any:
+        """A sampler that lets through what `grammar` (GBNF) allows; whoever takes it frees it. Raises UsageError."""
+        sampler = llama.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root")
+        if not sampler:
+            raise UsageError("llama.cpp does not read the grammar", hint="Simplify the schema that it was made from.")
+        return sampler
+
+    def check_grammar(self, grammar: str) -> None:
+        """Raises UsageError when `grammar` cannot be used."""
+        llama.llama_sampler_free(self.new_grammar(grammar))
+
     def special_spellings(self) -> list[str]:
         """The spellings of all control tokens."""
         return [
@@ -154,15 +165,19 @@ class Vocabulary:
 
 
 class Sampler:
-    """Draws one sequence's tokens. Greedy without penalties needs no chain and takes none."""
+    """Draws one sequence's tokens, with a `grammar` (GBNF) only those that it allows.
 
-    def __init__(self, sampling: Sampling, vocab_size: int) -> None:
-        self.greedy = sampling.temperature <= 0 and sampling.repeat_penalty == 1.0
+    Greedy without penalties or grammar needs no chain and takes none.
+    """
+
+    def __init__(self, sampling: Sampling, vocab: Vocabulary, grammar: str = "") -> None:
+        self.greedy = sampling.temperature <= 0 and sampling.repeat_penalty == 1.0 and not grammar
         self._chain: Any = None
+        self._grammar = vocab.new_grammar(grammar) if grammar else None
         if self.greedy:
             return
         self._chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-        for link in _links(sampling, vocab_size):
+        for link in _links(sampling, vocab.size):
             llama.llama_sampler_chain_add(self._chain, link)
 
     def accept(self, tokens: Iterable[int]) -> None:
@@ -176,10 +191,51 @@ class Sampler:
         token: int = llama.llama_sampler_sample(self._chain, context, output)
         return token
 
+    @property
+    def bound(self) -> bool:
+        """A grammar has a say in what is drawn."""
+        return self._grammar is not None
+
+    def draw_allowed(self, logits: npt.NDArray[np.float32]) -> int:
+        """The next token, one that the grammar allows.
+
+        Asking it about the one token drawn freely is a thousand times cheaper than about the whole vocabulary, and
+        mostly it agrees.
+        """
+        token = _drawn(self._chain, logits)
+        if not self._allows(token):
+            token = _drawn(self._chain, logits, self._grammar)
+        for sampler in (self._chain, self._grammar):
+            llama.llama_sampler_accept(sampler, token)
+        return token
+
+    def _allows(self, token: int) -> bool:
+        candidates = np.array([(token, 0.0, 0.0)], dtype=_CANDIDATE)
+        llama.llama_sampler_apply(self._grammar, ctypes.byref(_as_array(candidates)))
+        return bool(np.isfinite(candidates["logit"][0]))
+
     def close(self) -> None:
-        if self._chain is not None:
-            llama.llama_sampler_free(self._chain)
-            self._chain = None
+        for sampler in filter(None, (self._chain, self._grammar)):
+            llama.llama_sampler_free(sampler)
+        self._chain = self._grammar = None
+
+
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+
+def _as_array(candidates: npt.NDArray[np.void]) -> Any:
+    data = candidates.ctypes.data_as(llama.llama_token_data_p)
+    return llama.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
+
+
+def _drawn(chain: Any, logits: npt.NDArray[np.float32], grammar: Any = None) -> int:
+    """What `chain` draws, after `grammar` has taken out what it does not allow."""
+    candidates = np.empty(len(logits), dtype=_CANDIDATE)
+    candidates["id"], candidates["logit"], candidates["p"] = np.arange(len(logits)), logits, 0.0
+    array = _as_array(candidates)
+    for sampler in (grammar, chain) if grammar is not None else (chain,):
+        llama.llama_sampler_apply(sampler, ctypes.byref(array))
+    return int(array.data[array.selected].id)
 
 
 def _links(sampling: Sampling, vocab_size: int) -> list[Any]:
@@ -289,6 +345,8 @@ class Runner:
         """The next token after output `output` of the last batch."""
         if sampler.greedy:
             return int(self.logits(output).argmax())
+        if sampler.bound:
+            return sampler.draw_allowed(self.logits(output))
         return sampler.draw(self._context, self._views.rows[output])
 
     def best_of(self, tokens: Sequence[int], output: int) -> int:

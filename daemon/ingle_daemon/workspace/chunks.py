@@ -51,11 +51,12 @@ _WORD = re.compile(r"[^\W\d][\w$]*")
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A definition. `signature` is its head: what a reader must see to use it."""
+    """A definition, from its `line` to its `end`. `signature` is its head: what a reader must see to use it."""
 
     name: str
     kind: str
     line: int
+    end: int
     signature: str
 
 
@@ -193,7 +194,8 @@ def _symbols(definitions: Iterable[_Definition], lines: list[str]) -> Iterator[S
         if definition.kind != "impl" and definition.name != previous:  # a signature and its equations are one function
             head = _class_head if definition.kind in CONTAINERS else _function_head
             line = definition.node.start_point.row + 1
-            yield Symbol(definition.name, definition.kind, line, head(definition, lines)[:_SIGNATURE_CHARACTERS])
+            signature = head(definition, lines)[:_SIGNATURE_CHARACTERS]
+            yield Symbol(definition.name, definition.kind, line, definition.end + 1, signature)
         previous = definition.name
         yield from _symbols(definition.inner, lines)
 

@@ -25,7 +25,8 @@ CREATE TABLE files (
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, file INTEGER NOT NULL, line INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE INDEX chunks_of_file ON chunks (file);
 CREATE TABLE symbols (
-    name TEXT NOT NULL, file INTEGER NOT NULL, line INTEGER NOT NULL, kind TEXT NOT NULL, signature TEXT NOT NULL
+    name TEXT NOT NULL, file INTEGER NOT NULL, line INTEGER NOT NULL, end INTEGER NOT NULL, kind TEXT NOT NULL,
+    signature TEXT NOT NULL
 );
 CREATE INDEX symbols_by_name ON symbols (name);
 CREATE INDEX symbols_of_file ON symbols (file);

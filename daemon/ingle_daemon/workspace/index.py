@@ -142,8 +142,8 @@ class Index:
             ).lastrowid
             execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, indexed_text(path, chunk.text)))
             self._connection.executemany(
-                "INSERT INTO symbols (name, file, line, kind, signature) VALUES (?, ?, ?, ?, ?)",
-                [(symbol.name, file, symbol.line, symbol.kind, symbol.signature) for symbol in chunk.symbols],
+                "INSERT INTO symbols (name, file, line, end, kind, signature) VALUES (?, ?, ?, ?, ?, ?)",
+                [(each.name, file, each.line, each.end, each.kind, each.signature) for each in chunk.symbols],
             )
 
 

@@ -6,6 +6,7 @@ It only reads, through a connection of its own for every question, so that it fo
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ingle_daemon.workspace.database import connect
+from ingle_daemon.workspace.reading import Found, read_below
 from ingle_daemon.workspace.words import words_of
 
 __all__ = ["Search", "Snippet"]
@@ -66,6 +68,24 @@ class Search:
                     break
         return found[:limit]
 
+    def whole(self, root: Path, name: str, *, limit: int) -> list[Snippet]:
+        """The definitions of `name` from their first line to their last, as the files below `root` have them now."""
+        with contextlib.closing(connect(self._database)) as connection:
+            rows = connection.execute(
+                "SELECT path, line, end FROM symbols JOIN files ON files.id = symbols.file WHERE name = ?"
+                " ORDER BY path, line LIMIT ?",
+                (name, limit),
+            ).fetchall()
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return [
+                Snippet(path, line, text, "definition", 1 / len(rows))
+                for path, line, end in rows
+                if (text := _lines_of(read_below(folder, path), line, end))
+            ]
+        finally:
+            os.close(folder)
+
     def similar(self, text: str, *, limit: int, not_in: str = "") -> list[Snippet]:
         """The pieces that share the rarest words with `text`, by BM25."""
         with contextlib.closing(connect(self._database)) as connection:
@@ -100,6 +120,11 @@ class Search:
                 break
             chosen.append(word)
         return chosen
+
+
+def _lines_of(found: Found | None, first: int, last: int) -> str:
+    lines = found.data.decode("utf-8", "replace").splitlines() if found and found.data else []
+    return "\n".join(lines[first - 1 : last])
 
 
 def _query(words: Sequence[str]) -> str:

@@ -85,6 +85,16 @@ class Workspaces:
         """The pieces of the open workspace `root` that resemble `text`; none of its file `not_in`."""
         return await self._ask(root, lambda search: search.similar(text, limit=limit, not_in=not_in))
 
+    async def symbol(self, root: str, name: str, *, limit: int) -> tuple[Snippet, ...]:
+        """The whole definitions of `name` in the open workspace `root`."""
+        return await self._ask(root, lambda search: search.whole(Path(root), name, limit=limit))
+
+    async def ready(self, root: str, patience: float) -> Report:
+        """What the indexer of the open workspace `root` says: that it is done, or what it says after `patience` s."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(self.wait(root, lambda report: report.state != "scanning"), patience)
+        return self._open[self._roots[root]].supervisor.report
+
     def status(self) -> list[dict[str, Any]]:
         """Each open workspace: its root, its indexer's process, and what that reported last."""
         return [
