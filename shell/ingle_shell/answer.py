@@ -12,9 +12,10 @@ from typing import Protocol
 
 import msgspec
 
-from ingle_daemon.errors import DaemonUnreachable
-from ingle_daemon.protocol import Delta, Done, Event, Routed
-from ingle_shell.render import answer_status, route_notice, unheeded_notice
+from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError
+from ingle_daemon.protocol import Delta, Done, Event, Reading, Routed, Started
+from ingle_shell.codeblock import FirstBlock
+from ingle_shell.render import answer_status, reading_notice, route_notice, unheeded_notice
 
 __all__ = ["Output", "show"]
 
@@ -27,29 +28,104 @@ class Output(Protocol):
     def note(self, text: str, *, dim: bool = False) -> None: ...
 
 
-def show(events: Iterable[Mapping[str, object]], output: Output, *, as_json: bool) -> None:
-    """Show the whole answer; with `as_json` as one object at its end. What `events` raises passes through."""
-    routed, pieces = None, []
+def show(
+    events: Iterable[Mapping[str, object]],
+    output: Output,
+    *,
+    as_json: bool = False,
+    code_only: bool = False,
+    complete: bool = False,
+) -> None:
+    """Show the whole answer. What `events` raises passes through.
+
+    `as_json`: as one object at its end. `code_only`: its first code block. `complete`: at its end, if it was not cut
+    off: half of a JSON value is none.
+    """
+    answer = _Answer(output, at_once=not (as_json or complete), block=FirstBlock() if code_only else None)
     try:
         for event in map(_typed, events):
             if isinstance(event, Routed):
-                routed = event
-                if notice := route_notice(routed.route):
+                answer.routed = event
+                if notice := route_notice(event.route):
                     output.note(notice)
-                if notice := unheeded_notice(routed.route, os.environ.get("INGLE_MODEL", "")):
+                if notice := unheeded_notice(event.route, os.environ.get("INGLE_MODEL", "")):
                     output.note(notice)
-            elif isinstance(event, Delta) and as_json:
-                pieces.append(event.text)
+            elif isinstance(event, Reading):
+                output.note(reading_notice(event), dim=True)
+            elif isinstance(event, Started):
+                answer.started = event
             elif isinstance(event, Delta):
-                output.write(event.text)
+                answer.add(event.text)
+                if answer.enough:
+                    answer.end_early()
+                    return
             elif isinstance(event, Done):
-                assert routed, "a route is the first event of every answer"
-                if as_json:
-                    output.write(_as_json("".join(pieces), routed, event))
-                output.end_line()
-                output.note(answer_status(routed.route, event), dim=True)
+                answer.end(event, as_json=as_json, complete=complete)
     finally:
         output.end_line()
+
+
+class _Answer:
+    """An answer on its way: what is shown of it, and what is known about it."""
+
+    def __init__(self, output: Output, *, at_once: bool, block: FirstBlock | None) -> None:
+        self.routed: Routed | None = None
+        self.started: Started | None = None
+        self._output = output
+        self._at_once = at_once
+        self._block = block
+        self._pieces: list[str] = []  # what waits for the end
+        self._whole = ""  # the answer that a code block is looked for in
+
+    @property
+    def enough(self) -> bool:
+        """What was asked for is there: the rest need not be made."""
+        return self._at_once and self._block is not None and self._block.ended
+
+    def add(self, piece: str) -> None:
+        if self._block:
+            self._whole += piece
+            piece = self._block.feed(piece)
+        self._show(piece)
+
+    def end(self, done: Done, *, as_json: bool, complete: bool) -> None:
+        assert self.routed, "a route is the first event of every answer"
+        if self._block:
+            self._show(self._block.finish())
+            self._expect_block()
+        if complete and done.reason == "limit":
+            raise _cut_off(done)
+        if as_json:
+            self._output.write(_as_json("".join(self._pieces), self.routed, done))
+        elif not self._at_once:
+            self._output.write("".join(self._pieces))
+        self._output.end_line()
+        self._output.note(answer_status(self.routed.route, done, self.started), dim=True)
+
+    def end_early(self) -> None:
+        assert self.routed, "a route is the first event of every answer"
+        self._output.end_line()
+        route = self.routed.route
+        self._output.note(f"{route.model} · {route.kind} · stopped after the code block", dim=True)
+
+    def _show(self, piece: str) -> None:
+        if self._at_once:
+            self._output.write(piece)
+        else:
+            self._pieces.append(piece)
+
+    def _expect_block(self) -> None:
+        if self._block and not self._block.begun:
+            self._output.note(self._whole)
+            raise IngleError("there is no code block in the answer, which stands above", hint="Ask without -x.")
+
+
+def _cut_off(done: Done) -> DoesNotFit:
+    return DoesNotFit(
+        f"the answer was cut off after {done.timings.predicted_n:,} tokens, before its JSON was complete",
+        hint="Raise --max-tokens, or bound the schema's strings and arrays (maxLength, maxItems).",
+        n_predicted=done.timings.predicted_n,
+    )
 
 
 def _as_json(answer: str, routed: Routed, done: Done) -> str:

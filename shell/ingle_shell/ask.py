@@ -27,16 +27,24 @@ def main() -> int:
     """The `ask` command."""
     options = parse(sys.argv[1:])
     try:
-        request = request_of(options, question_of(options.words, _piped_text()))
+        if options.template == "":
+            _list_templates()
+            return 0
+        request = _request(options)
+        if options.dry_run:
+            from ingle_shell.dry_run import show_plan
+
+            show_plan(request, as_json=options.as_json)
+            return 0
         try:
-            _ask(request, as_json=options.as_json)
+            _ask(request, options)
         except NoModel as error:
             if error.code != NoModel.code:
                 raise
             from ingle_shell.first_run import install_first_model
 
             install_first_model(error)
-            _ask(request, as_json=options.as_json)
+            _ask(request, options)
     except BrokenPipeError:
         return 0  # whoever reads the answer has read enough
     except (IngleError, KeyboardInterrupt) as error:
@@ -46,35 +54,81 @@ def main() -> int:
     return 0
 
 
-def question_of(words: Sequence[str], context: str) -> str:
-    """The user's message: the piped text, then the question. Raises UsageError when both are empty."""
-    parts = [part for part in (context.rstrip(), _text(" ".join(words)).strip()) if part.strip()]
-    if not parts:
+def question_of(parts: Sequence[str]) -> str:
+    """The user's message: what is sent along, then the question. Raises UsageError when all of it is empty."""
+    said = [part for part in parts if part.strip()]
+    if not said:
         raise UsageError(
             "there is no question",
             hint='Try: ask "how do I list the ten biggest files here?"   or: ask --help',
         )
-    return "\n\n".join(parts)
+    return "\n\n".join(said)
 
 
 def request_of(options: Options, question: str) -> dict[str, object]:
     """The body of the request, an AskRequest (`ingle_daemon.protocol`) without what is left to the daemon."""
-    system = _default_system() if options.system is None else _text(options.system)
+    system = _default_system(code_only=options.extract) if options.system is None else _text(options.system)
     messages = [{"role": "system", "content": system}] if system else []
     request: dict[str, object] = {
         "messages": [*messages, {"role": "user", "content": question}],
         "route": options.route,
         "max_tokens": options.max_tokens,
         "temperature": options.temperature,
+        "model": options.model or None,
+        "log": None if options.log else False,
     }
     return {key: value for key, value in request.items() if value is not None}
 
 
-def _default_system() -> str:
-    return (
-        f"You answer questions in a terminal on {os.uname().sysname}. Be brief and exact. "
-        "When a command answers the question, give the command first, in a code block."
-    )
+def _request(options: Options) -> dict[str, object]:
+    """Everything that the command line, the files it names and standard input say."""
+    if options.model and options.route == "api":
+        raise UsageError("-m names a model of this machine, --api asks another", hint="Leave one of them out.")
+    context, words, instruction = _piped_text().rstrip(), _text(" ".join(options.words)).strip(), ""
+    if options.files or "@" in words:
+        from ingle_shell.attachments.collect import collect
+        from ingle_shell.screen import Screen
+
+        attached, words = collect(options.files, words, _LARGEST_INPUT, Screen().note)
+        context = "\n\n".join([*(each.labelled for each in attached), *filter(None, [context])])
+    if options.template is not None:
+        instruction = _apply_template(options, options.template, has_context=bool(context))
+    request = request_of(options, question_of([context, instruction, words]))
+    if options.schema:
+        from ingle_shell.schema import read_schema
+
+        request["schema"] = read_schema(options.schema)
+    return request
+
+
+def _apply_template(options: Options, name: str, *, has_context: bool) -> str:
+    """Take from the template what the command line leaves open; returns its prompt."""
+    from ingle_shell.templates import filled, find, variables_of
+
+    template = find(name)
+    if template.input and not has_context:
+        raise UsageError(f"the template {name} wants something to read", hint=f"Try: {template.input} | ask -t {name}")
+    for setting in ("system", "max_tokens", "temperature"):
+        if getattr(options, setting) is None:
+            setattr(options, setting, getattr(template, setting))
+    options.extract = options.extract or template.code
+    return filled(name, template, variables_of(options.variables)).strip()
+
+
+def _list_templates() -> None:
+    from ingle_shell.screen import Screen
+    from ingle_shell.templates import listing
+
+    screen = Screen()
+    screen.write(listing())
+    screen.end_line()
+
+
+def _default_system(*, code_only: bool) -> str:
+    where = f"You answer questions in a terminal on {os.uname().sysname}. Be brief and exact. "
+    if code_only:
+        return f"{where}Answer with one code block and nothing else."
+    return f"{where}When a command answers the question, give the command first, in a code block."
 
 
 def _text(argument: str) -> str:
@@ -87,22 +141,28 @@ def _piped_text() -> str:
     if sys.stdin is None or sys.stdin.isatty():
         return ""
     try:
-        data = sys.stdin.buffer.read(_LARGEST_INPUT + 1)
+        size = os.fstat(sys.stdin.fileno()).st_size  # of a pipe it is 0
+        data = sys.stdin.buffer.read(_LARGEST_INPUT + 1) if size <= _LARGEST_INPUT else b""
     except OSError as exc:
         raise UsageError(f"cannot read standard input: {exc.strerror}", hint="Give it a file or a pipe.") from exc
-    if len(data) > _LARGEST_INPUT:
+    if max(size, len(data)) > _LARGEST_INPUT:
+        count = f"{size:,}" if size else f"more than {_LARGEST_INPUT:,}"
         raise DoesNotFit(
-            f"standard input is larger than {_LARGEST_INPUT >> 20} MiB, which no model can read",
+            f"standard input has {count} bytes; {_LARGEST_INPUT:,} are taken, and no model can read as much",
             hint="Send the part that the question is about.",
+            n_bytes=size or len(data),
+            limit_bytes=_LARGEST_INPUT,
         )
     if b"\0" in data:
         raise UsageError("standard input is not text", hint="Send text, in UTF-8.")
     return data.decode("utf-8", "replace")
 
 
-def _ask(request: dict[str, object], *, as_json: bool) -> None:
+def _ask(request: dict[str, object], options: Options) -> None:
     with stream("/ingle/ask", request) as events:  # the request is on the wire; now there is time for imports
         from ingle_shell.answer import show
         from ingle_shell.screen import Screen
 
-        show(events, Screen(), as_json=as_json)
+        verbatim = options.as_json or options.extract or bool(options.schema)
+        screen = Screen(markdown=not verbatim)
+        show(events, screen, as_json=options.as_json, code_only=options.extract, complete=bool(options.schema))

@@ -21,7 +21,14 @@ _EXAMPLES = """\
 examples:
   ask "how do I list the ten biggest files here?"
   git diff | ask "why could this fail?"
+  ask "what does @src/main.py:10-40 do?"            ask -f docs/ "how is it configured?"
+  git diff --staged | ask -t commit                 ask -t     (lists the templates)
+  ask -x "a regex for an IPv4 address in Python" > ip.py
   ask --json -- "what does tar -x do?" | jq -r .answer
+
+attachments:
+  -f names a file, a folder (what git ignores and secrets are left out), a quoted pattern, or a web page. In the
+  question, @file, @file:10-40, @folder and @symbol do the same. Text, code, notebooks and PDFs are read.
 
 exit codes:
   0 done   2 usage or configuration   3 daemon unreachable   4 no model   5 does not fit and may not leave
@@ -29,19 +36,31 @@ exit codes:
 
 
 class Options:
-    """What the command line says; the class attributes are the defaults. `system` None: the built-in one."""
+    """What the command line says; the class attributes are the defaults.
+
+    `system` None: the built-in one. `template` "": `-t` without a name.
+    """
 
     words: Sequence[str] = ()
     route: str = "auto"
     max_tokens: int | None = None
     temperature: float | None = None
     system: str | None = None
+    model: str = ""
+    files: Sequence[str] = ()
+    schema: str = ""
+    template: str | None = None
+    variables: Sequence[str] = ()
+    extract: bool = False
+    log: bool = True
+    dry_run: bool = False
     as_json: bool = False
 
 
 def parse(arguments: Sequence[str]) -> Options:
     """Understand the command line. Ends the process on --help, --version and mistakes, as `argparse` does."""
     options = Options()
+    options.files, options.variables = [], []  # `argparse` appends to them
     end = arguments.index("--") if "--" in arguments else len(arguments)
     before, literal = arguments[:end], arguments[end + 1 :]  # intermixed parsing loses count at a `--`
     if any(argument.startswith("-") for argument in before):
@@ -65,6 +84,32 @@ def _parser() -> ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("words", nargs="*", metavar="QUESTION", help="the question; quote what your shell would expand")
+    _add_context(parser)
+    _add_model(parser)
+    _add_output(parser)
+    parser.add_argument("-V", "--version", action="version", version=f"ask {__version__}")
+    return parser
+
+
+def _add_context(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "-f", dest="files", action="append", metavar="FILE|DIR|GLOB|URL", help="send this along; as often as needed"
+    )
+    parser.add_argument(
+        "-t",
+        dest="template",
+        nargs="?",
+        const="",
+        metavar="TEMPLATE",
+        help="ask a question that has a name; without one, list them",
+    )
+    parser.add_argument(
+        "-v", dest="variables", action="append", metavar="NAME=VALUE", help="a variable of the template"
+    )
+    parser.add_argument("--system", metavar="TEXT", help="instructions in place of the built-in ones; '' gives none")
+
+
+def _add_model(parser: ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--local",
@@ -74,6 +119,9 @@ def _parser() -> ArgumentParser:
         help="answer on this machine or not at all",
     )
     where.add_argument("--api", dest="route", action="store_const", const="api", help="ask the configured API model")
+    parser.add_argument(
+        "-m", "--model", metavar="MODEL", help="ask another installed model, this once (`ingle model list`)"
+    )
     parser.add_argument("--max-tokens", type=_count, metavar="N", help="the longest answer, in tokens")
     parser.add_argument(
         "--temperature",
@@ -81,15 +129,21 @@ def _parser() -> ArgumentParser:
         metavar="T",
         help="0 always takes the likeliest word; 1 varies more",
     )
-    parser.add_argument("--system", metavar="TEXT", help="instructions in place of the built-in ones; '' gives none")
+
+
+def _add_output(parser: ArgumentParser) -> None:
+    parser.add_argument("-x", dest="extract", action="store_true", help="print the first code block of the answer only")
+    parser.add_argument("--schema", metavar="FILE", help="answer with JSON that follows this JSON schema")
     parser.add_argument(
         "--json",
         dest="as_json",
         action="store_true",
         help="one JSON object: answer, route, timings, usage; or error",
     )
-    parser.add_argument("-V", "--version", action="version", version=f"ask {__version__}")
-    return parser
+    parser.add_argument("-n", "--no-log", dest="log", action="store_false", help="keep nothing of this question")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be sent, where to and how large it is; ask nothing"
+    )
 
 
 def _count(text: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from ingle_daemon.protocol import Done, Route
+from ingle_daemon.protocol import Done, Reading, Route, Started
 
 __all__ = [
     "TerminalText",
@@ -15,6 +15,7 @@ __all__ = [
     "daemon_status",
     "model_list",
     "plain",
+    "reading_notice",
     "route_notice",
     "size",
     "unheeded_notice",
@@ -82,15 +83,22 @@ def unheeded_notice(route: Route, wanted: str) -> str:
     return f"INGLE_MODEL is {wanted}, but ingled runs {route.model}: `ingle stop`, and the next `ask` takes it"
 
 
-def answer_status(route: Route, done: Done) -> str:
-    """What is said after an answer: who gave it, where, how fast or for how much."""
+def reading_notice(reading: Reading) -> str:
+    """How far a document that is read in parts has been read, and how much of it will be."""
+    some = f", those most like the question of {reading.of}" if reading.of > reading.parts else ""
+    return f"reading part {reading.part} of {reading.parts}{some}"
+
+
+def answer_status(route: Route, done: Done, started: Started | None = None) -> str:
+    """What is said after an answer: who gave it, where, how much of the context it took, how fast or for how much."""
     parts = [route.model, route.kind]
     if done.usage:
         parts.append(f"{done.usage.prompt_tokens} + {done.usage.completion_tokens} tokens")
         parts.append("cost unknown" if done.usage.cost is None else f"${done.usage.cost:.4f}")
     else:
         count, spent = done.timings.predicted_n, done.timings.predicted_ms
-        parts.append(f"{count} token{'' if count == 1 else 's'}")
+        used = f"{started.prompt_tokens + count:,} of {started.n_ctx:,}" if started else f"{count:,}"
+        parts.append(f"{used} token{'' if used == '1' else 's'}")
         if count and spent:
             parts.append(f"{1000 * count / spent:.1f} tokens/s")
     if done.reason == "limit":

@@ -9,10 +9,13 @@ import contextlib
 import json
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ingle_daemon.errors import IngleError
 from ingle_shell.render import TerminalText, plain
+
+if TYPE_CHECKING:
+    from ingle_shell.markdown import LiveMarkdown
 
 __all__ = ["Screen", "settle"]
 
@@ -20,13 +23,15 @@ __all__ = ["Screen", "settle"]
 class Screen:
     """The answer goes out through `write`, as it comes; everything else through `note`.
 
+    With `markdown` the answer is that, and a terminal that can move its cursor shows it laid out.
     Raises BrokenPipeError when nobody reads any more, IngleError when the answer cannot be written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, markdown: bool = False) -> None:
         self._out = _usable(sys.stdout)
         self._err = _usable(sys.stderr)
         self._filter = TerminalText() if self._out.isatty() else None
+        self._live = self._new_live() if markdown and self._filter and _can_move() else None
         self._mid_line = False
 
     @property
@@ -36,11 +41,17 @@ class Screen:
 
     def write(self, text: str) -> None:
         """Answer text. A terminal gets it without escape sequences, a pipe gets it as it is."""
-        self._emit(self._filter.feed(text) if self._filter else text)
+        if self._live:
+            self._live.feed(text)
+        else:
+            self._emit(self._filter.feed(text) if self._filter else text)
 
     def end_line(self) -> None:
         """End the answer with a newline, if it has not got one."""
-        if self._filter:
+        if self._live:
+            self._live.finish()
+            self._live = self._new_live()
+        elif self._filter:
             self._emit(self._filter.finish())
         if self._mid_line:
             self._emit("\n")
@@ -52,6 +63,19 @@ class Screen:
             text = f"\x1b[2m{text}\x1b[0m"
         with contextlib.suppress(IngleError, BrokenPipeError):
             _put(self._err, text + end)
+
+    def _new_live(self) -> LiveMarkdown:
+        from ingle_shell.markdown import LiveMarkdown  # rich takes a tenth of a second; a pipe does not pay for it
+
+        return LiveMarkdown(self._emit, self._size)
+
+    def _size(self) -> os.terminal_size:
+        """Of the terminal, now; some say that they have no columns at all."""
+        with contextlib.suppress(OSError):
+            size = os.get_terminal_size(self._out.fileno())
+            if size.columns and size.lines:
+                return size
+        return os.terminal_size((80, 24))
 
     def _emit(self, text: str) -> None:
         if text:
@@ -71,6 +95,10 @@ def settle(program: str, error: IngleError | KeyboardInterrupt, *, as_json: bool
         with contextlib.suppress(IngleError, BrokenPipeError):  # the exit code still tells
             screen.write(json.dumps({"error": error.to_wire()}) + "\n")
     return error.exit_code
+
+
+def _can_move() -> bool:
+    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 def _usable(stream: TextIO | None) -> TextIO:

@@ -162,7 +162,7 @@ def test_binary_input_is_refused(instance: Instance) -> None:
 def test_input_larger_than_any_context_is_refused_before_it_is_sent(instance: Instance) -> None:
     done = instance.run("ask", "what?", input=b"x" * 70_000_000)
     assert done.returncode == 5
-    assert "larger than 64 MiB" in done.stderr
+    assert "more than 67,108,864 bytes" in done.stderr
 
 
 def test_a_reader_that_has_read_enough_ends_it_quietly(instance: Instance, daemon: FakeDaemon) -> None:

@@ -29,7 +29,7 @@ def test_the_answer_and_then_a_dim_line_that_says_where_it_was_made(instance: In
     answer_with(instance, "forty-two")
     child = spawn("ask how many?")
     output = seen(child)
-    assert output.startswith("forty-two\n\x1b[2mscripted · local · 3 tokens")
+    assert output.startswith("forty-two\n\x1b[2mscripted · local · 64 of 2,048 tokens")
     assert output.endswith("\x1b[0m\n")
     assert child.exitstatus == 0
 

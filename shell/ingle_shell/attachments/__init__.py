@@ -1,0 +1,1 @@
+"""What a question brings along: files, folders, patterns, web pages, symbols. Imported only when there is any."""

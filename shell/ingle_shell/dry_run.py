@@ -1,0 +1,33 @@
+"""`--dry-run`: what would be sent, where to, and how large it is. Nothing is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ingle_daemon.client import call
+from ingle_shell.screen import Screen
+
+__all__ = ["plan_text", "show_plan"]
+
+
+def show_plan(request: Mapping[str, object], *, as_json: bool) -> None:
+    """Have the daemon count and decide, and show what it says."""
+    plan = call("POST", "/ingle/route", request)
+    screen = Screen()
+    screen.write(json.dumps(plan) if as_json else plan_text(plan))
+    screen.end_line()
+
+
+def plan_text(plan: Mapping[str, Any]) -> str:
+    """The plan for people: facts first, then every message as it would leave."""
+    route, fit = plan["route"], plan.get("fit")
+    lines = [f"to      {route['model']} ({route['kind']}): {route['reason']}"]
+    if fit:
+        lines.append(f"tokens  {fit['prompt_tokens']:,} of {fit['n_ctx']:,}, {fit['reserved']:,} kept for the answer")
+    if route["kind"] == "local":
+        lines.append("price   nothing, and nothing leaves this machine")
+    for message in plan["messages"]:
+        lines += ["", f"--- {message['role']}", message["content"]]
+    return "\n".join(lines)
