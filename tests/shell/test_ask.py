@@ -218,6 +218,58 @@ def test_help_shows_the_exit_codes(instance: Instance) -> None:
     assert "exit codes:" in done.stdout
 
 
+def test_one_code_block_is_printed_and_the_rest_is_not_even_waited_for(instance: Instance, daemon: FakeDaemon) -> None:
+    events = answered("Do this:\n```sh\nls -l\n```\nand so on").body[:2]
+    daemon.play("/ingle/ask", Answer([*events, HOLD]))
+    done = instance.run("ask", "-x", "list")
+    assert (done.returncode, done.stdout) == (0, "ls -l\n")
+    assert done.stderr == "tiny · local · stopped after the code block\n"
+    assert daemon.client_left.wait(10)
+    assert "one code block" in daemon.bodies("/ingle/ask")[0]["messages"][0]["content"]
+
+
+def test_an_answer_without_a_code_block_does_not_reach_the_pipe(instance: Instance, daemon: FakeDaemon) -> None:
+    daemon.play("/ingle/ask", answered("I would rather not."))
+    done = instance.run("ask", "-x", "list")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("I would rather not.\nask: there is no code block")
+
+
+def test_json_with_x_has_the_code_for_an_answer(instance: Instance, daemon: FakeDaemon) -> None:
+    daemon.play("/ingle/ask", answered("so\n```\nls\n```\nyes"))
+    assert json.loads(instance.run("ask", "-x", "--json", "list").stdout)["answer"] == "ls\n"
+
+
+def test_the_status_tells_how_much_of_the_context_is_used(instance: Instance, daemon: FakeDaemon) -> None:
+    first, *rest = answered("forty-two", timings={"predicted_n": 4, "predicted_ms": 100}).body
+    daemon.play("/ingle/ask", Answer([first, {"type": "started", "prompt_tokens": 1230, "n_ctx": 8192}, *rest]))
+    assert instance.run("ask", "how many?").stderr == "tiny · local · 1,234 of 8,192 tokens · 40.0 tokens/s\n"
+
+
+def test_model_schema_and_no_log_reach_the_daemon(instance: Instance, daemon: FakeDaemon) -> None:
+    daemon.play("/ingle/ask", answered("{}"))
+    (instance.root / "s.json").write_text('{"type": "object"}')
+    instance.run("ask", "-m", "big", "-n", "--schema", "s.json", "why?")
+    body = daemon.bodies("/ingle/ask")[0]
+    assert (body["model"], body["log"], body["schema"]) == ("big", False, {"type": "object"})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("{", "s.json:1: not valid JSON"), ("[]", "holds no JSON schema"), (None, "cannot read s.json")],
+)
+def test_a_file_that_is_no_schema_is_refused(instance: Instance, content: str | None, said: str) -> None:
+    if content is not None:
+        (instance.root / "s.json").write_text(content)
+    done = instance.run("ask", "--schema", "s.json", "why?")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_an_installed_model_and_the_api_cannot_both_be_asked(instance: Instance) -> None:
+    assert instance.run("ask", "-m", "big", "--api", "why?").returncode == 2
+
+
 # --- with the real daemon ------------------------------------------------------------------------------------------
 
 
@@ -251,3 +303,44 @@ def test_the_token_limit_cuts_the_answer_and_says_so(instance: Instance) -> None
     done = instance.run("ask", "--max-tokens", "3", "count")
     assert done.stdout == "one two\n"
     assert "cut off at the token limit" in done.stderr
+
+
+def test_a_dry_run_shows_what_would_be_sent_and_asks_nothing(instance: Instance) -> None:
+    (instance.root / "a.py").write_text("x = 1\n")
+    done = instance.run("ask", "--dry-run", "--system", "Be brief.", "-f", "a.py", "why?")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "to      scripted (local): 27 tokens and 512 for the answer fit in 2,048",
+        "tokens  27 of 2,048, 512 kept for the answer",
+        "price   nothing, and nothing leaves this machine",
+        "",
+        "--- system",
+        "Be brief.",
+        "",
+        "--- user",
+        "a.py:",
+        "```py",
+        "x = 1",
+        "```",
+        "",
+        "why?",
+    ]
+    assert instance.call("GET", "/ingle/status")["last"] == []
+
+
+def test_a_dry_run_for_programs_and_one_that_is_refused(instance: Instance) -> None:
+    plan = json.loads(instance.run("ask", "--dry-run", "--json", "why?").stdout)
+    assert plan["route"]["kind"] == "local"
+    assert instance.run("ask", "--dry-run", input="word " * 4000).returncode == 5
+
+
+def test_a_schema_that_cannot_be_followed_is_a_usage_error(instance: Instance) -> None:
+    (instance.root / "s.json").write_text('{"type": "string", "pattern": "a+"}')
+    done = instance.run("ask", "--schema", "s.json", "why?")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "`pattern`" in done.stderr
+
+
+def test_a_model_that_is_not_installed_is_no_model(instance: Instance) -> None:
+    done = instance.run("ask", "-m", "big", "why?")
+    assert (done.returncode, done.stdout) == (4, "")

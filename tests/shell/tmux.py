@@ -34,6 +34,10 @@ class Tmux:
         text = self._tmux("capture-pane", "-p", "-S", "-")
         return [line.rstrip() for line in text.rstrip().splitlines()]
 
+    def colored(self) -> str:
+        """What is on the screen now, with the escape sequences of its colours."""
+        return self._tmux("capture-pane", "-p", "-e")
+
     def wait(self, seen: Callable[[list[str]], bool], seconds: float = 20) -> list[str]:
         """Until the text is as `seen` says. A screen tells nobody when it changes, so it is looked at."""
         deadline = time.monotonic() + seconds
