@@ -7,6 +7,7 @@ answers it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -16,7 +17,7 @@ from ingle_shell.options import Options, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["main", "question_of", "request_of"]
 
@@ -131,6 +132,18 @@ def _default_system(*, code_only: bool) -> str:
     return f"{where}When a command answers the question, give the command first, in a code block."
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Within it Ctrl-C waits. One that breaks into an import may be lost: the import system's own callbacks drop it."""
+    import signal
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _text(argument: str) -> str:
     """A command-line argument as text: bytes in it that are no UTF-8 (of a file's name, say) become U+FFFD."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -160,8 +173,9 @@ def _piped_text() -> str:
 
 def _ask(request: dict[str, object], options: Options) -> None:
     with stream("/ingle/ask", request) as events:  # the request is on the wire; now there is time for imports
-        from ingle_shell.answer import show
-        from ingle_shell.screen import Screen
+        with _undisturbed():
+            from ingle_shell.answer import show
+            from ingle_shell.screen import Screen
 
         verbatim = options.as_json or options.extract or bool(options.schema)
         screen = Screen(markdown=not verbatim)
