@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingle_daemon import surroundings as surroundings_module
 from ingle_daemon.backends.scripted import Script, ScriptedBackend
 from ingle_daemon.protocol import CompletionRequest, ContextPiece, GenerateRequest, InfillPrompt
 from ingle_daemon.surroundings import Surroundings
@@ -30,6 +31,12 @@ class Noting(ScriptedBackend):
     def generate(self, request: GenerateRequest):  # type: ignore[no-untyped-def]
         self.asked.append(request)
         return super().generate(request)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy; what is tested is not how fast it answers."""
+    monkeypatch.setattr(surroundings_module, "_PATIENCE", 60.0)
 
 
 @pytest.fixture
