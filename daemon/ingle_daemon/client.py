@@ -47,12 +47,16 @@ def call(
 ) -> Any:
     """One request, one JSON answer. Raises the IngleError that the daemon answered with.
 
-    `patience`: seconds without a word from it after which it counts as unreachable.
+    `patience`: seconds without a word from it after which it counts as unreachable. Without one it may take as long as
+    it needs, for as long as it answers others: see `Stream`.
     """
+    on_silence = _look if patience is None else _give_up
     with (
         _answering(),
-        _send(method, path, payload, autostart=autostart, patience=patience) as sock,
-        sock.makefile("rb") as reader,
+        _send(
+            method, path, payload, autostart=autostart, patience=patience or _SILENCE_S, on_silence=on_silence
+        ) as sock,
+        io.BufferedReader(_Patient(sock, on_silence)) as reader,
     ):
         status = _status_of(reader.readline(_HEAD_LIMIT))
         while reader.readline(_HEAD_LIMIT).strip():
@@ -73,7 +77,7 @@ class Stream:
         self._socket = _send("POST", path, payload, autostart=autostart, patience=_SILENCE_S, on_silence=_look)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        with self._socket, _answering(), io.BufferedReader(_Patient(self._socket)) as reader:
+        with self._socket, _answering(), io.BufferedReader(_Patient(self._socket, _look)) as reader:
             status = _status_of(reader.readline(_HEAD_LIMIT))
             while reader.readline(_HEAD_LIMIT).strip():
                 pass
@@ -100,10 +104,11 @@ class Stream:
 
 
 class _Patient(io.RawIOBase):
-    """What comes over a socket that has a time limit, for as long as the daemon answers others."""
+    """What comes over a socket that has a time limit; when that is over, `on_silence` may raise."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, on_silence: Callable[[socket.socket], None]) -> None:
         self._socket = sock
+        self._on_silence = on_silence
 
     def readable(self) -> bool:
         return True
@@ -112,7 +117,7 @@ class _Patient(io.RawIOBase):
         while True:
             with contextlib.suppress(TimeoutError):
                 return self._socket.recv_into(buffer)
-            _look(self._socket)
+            self._on_silence(self._socket)
 
 
 def _look(sock: socket.socket) -> None:

@@ -105,7 +105,7 @@ def test_the_version_is_told(instance: Instance, command: str) -> None:
     assert instance.run(command, "--version").stdout == f"{command} {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["status", "stop"])
+@pytest.mark.parametrize("command", ["status", "stop", "stats"])
 def test_a_daemon_that_is_stopped_is_not_waited_for_in_silence(instance: Instance, command: str) -> None:
     instance.script(rules=[])
     instance.start()
