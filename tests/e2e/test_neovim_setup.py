@@ -1,4 +1,4 @@
-"""What `ingle setup neovim` installs is what a Neovim with nobody's configuration finds, and no more once it is undone."""
+"""What `ingle setup neovim` installs is what a Neovim with nobody's configuration finds, until it is undone."""
 
 from __future__ import annotations
 
