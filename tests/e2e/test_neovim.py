@@ -22,6 +22,7 @@ RULES = [
     {"kind": "infill", "match": r"add_all\Z", "answer": "(x)"},
     {"kind": "infill", "match": r"two\Z", "answer": "(2)"},
     {"kind": "infill", "match": r"def pick\Z", "answer": "(one)", "others": ["(two)", "(two)", "(two)"]},
+    {"kind": "infill", "match": r"def tell\Z", "answer": "(what, was, taken)"},
     {"kind": "infill", "match": r"MISSING\Z", "error": "no_model"},
 ]
 
@@ -116,16 +117,18 @@ def test_typing_leads_to_the_candidate_that_says_so(editor: Editor) -> None:
 
 def fates(instance: support.Instance) -> list[tuple[str, int]]:
     """What became of the last completions, and of how many characters."""
-    told = instance.call("GET", "/ingle/why?n=5")["completions"]
+    told = instance.call("GET", "/ingle/why?n=20")["completions"]
     return [(entry["outcome"]["kind"], entry["outcome"].get("characters", 0)) for entry in told if entry.get("outcome")]
 
 
 def test_the_server_hears_what_was_taken(editor: Editor, scripted: support.Instance) -> None:
-    offer(editor)
+    editor.open("import os\n")
+    editor.type("Godef tell")
+    editor.wait_ghost("(what, was, taken)")
     editor.type("<M-Right><M-Right>")
-    editor.wait(lambda: ("partly", len("(a")) in fates(scripted))
+    editor.wait(lambda: ("partly", len("(what")) in fates(scripted))
     editor.type("<Tab>")
-    editor.wait(lambda: ("accepted", len(ADD)) in fates(scripted))
+    editor.wait(lambda: ("accepted", len("(what, was, taken)")) in fates(scripted))
 
 
 def test_the_server_hears_what_was_dismissed(editor: Editor, scripted: support.Instance) -> None:
