@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.completions import Completions
-from ingle_daemon.dialects import completion, control, llamacpp, openai
+from ingle_daemon.conversations import Conversations
+from ingle_daemon.dialects import completion, control, conversations, llamacpp, openai
 from ingle_daemon.dialects.control import Control
 from ingle_daemon.dialects.http import error_response
 from ingle_daemon.errors import IngleError, RefusedByPrivacy, UsageError
@@ -43,6 +44,7 @@ def build(
     router: Router,
     daemon: Control,
     completions: Completions,
+    kept: Conversations,
     metrics: Metrics,
     body_limit: int,
 ) -> Starlette:
@@ -51,8 +53,9 @@ def build(
         routes=[
             *openai.routes(backend, router, body_limit),
             *llamacpp.routes(backend, metrics, body_limit),
-            *control.routes(daemon, router, body_limit),
+            *control.routes(daemon, kept, body_limit),
             *completion.routes(completions, body_limit),
+            *conversations.routes(kept, body_limit),
         ],
         exception_handlers={
             IngleError: _on_ingle_error,

@@ -15,7 +15,7 @@ from typing import Any
 
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.errors import IngleError, RefusedByPrivacy, UsageError
-from ingle_daemon.journal import Journal
+from ingle_daemon.journal.outcomes import Outcomes
 from ingle_daemon.protocol import (
     CompletionRequest,
     Delta,
@@ -40,7 +40,7 @@ _DAY = 24 * 3600.0
 class Completions:
     """What editors ask of the daemon."""
 
-    def __init__(self, backend: Backend, surroundings: Surroundings, journal: Journal) -> None:
+    def __init__(self, backend: Backend, surroundings: Surroundings, journal: Outcomes) -> None:
         self._backend = backend
         self._journal = journal
         self._surroundings = surroundings

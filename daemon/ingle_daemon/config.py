@@ -109,6 +109,8 @@ class AskSettings(_Section, frozen=True, kw_only=True):
     temperature: Temperature = 0.2
     repeat_penalty: Annotated[float, msgspec.Meta(gt=0)] = 1.1
     """Above 1, words already used become less likely: without it small models fall into loops."""
+    log: bool = True
+    """Keep questions and answers, so that a conversation can go on."""
 
 
 class Settings(_Section, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -27,7 +29,9 @@ from ingle_daemon.completions import Completions
 from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import NoModel, RefusedByPrivacy, UsageError
-from ingle_daemon.journal import Journal
+from ingle_daemon.journal import open_journal
+from ingle_daemon.journal.conversations import Log
+from ingle_daemon.journal.outcomes import Outcomes
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.models import catalog
 from ingle_daemon.models.sources import Puller
@@ -38,6 +42,8 @@ from ingle_daemon.workspace import listing
 from ingle_daemon.workspace.workspaces import Workspaces
 
 __all__ = ["Daemon"]
+
+_logger = logging.getLogger(__name__)
 
 
 class Daemon:
@@ -64,11 +70,15 @@ class Daemon:
         self.backend = self._with_team(self.local)
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
         indexed = self._workspaces if settings.completion.context == "on" else None
-        self.completions = Completions(
-            self.backend,
-            Surroundings(self.backend, indexed),
-            Journal(paths.journal_file(), keep_text=settings.completion.keep_text),
-        )
+        self._journal = open_journal(paths.journal_file())
+        self._outcomes = Outcomes(self._journal, keep_text=settings.completion.keep_text)
+        self.log = Log(self._journal)
+        self.completions = Completions(self.backend, Surroundings(self.backend, indexed), self._outcomes)
+
+    async def start(self) -> None:
+        """To be called before anybody is answered."""
+        await asyncio.to_thread(self._put_journal_in_order)
+        await self.backend.start()
 
     async def stop(self) -> None:
         await self.completions.close()
@@ -183,6 +193,14 @@ class Daemon:
                 if isinstance(event, Pulled) and self.local.status()["state"] in ("none", "failed"):
                     await self._reload()
                 yield event
+
+    def _put_journal_in_order(self) -> None:
+        """What a killed daemon left unfinished, and what is no longer to be kept."""
+        try:
+            self.log.recover()
+            self._outcomes.forget_texts()
+        except (OSError, sqlite3.Error) as error:
+            _logger.warning("the journal cannot be used", extra={"error": type(error).__name__})
 
     def _make_local(self) -> Backend:
         kind = os.environ.get("INGLE_BACKEND", "local")

@@ -17,14 +17,18 @@ __all__ = [
     "CompletionRequest",
     "ContextPiece",
     "ContextSource",
+    "Conversation",
+    "ConversationInfo",
     "Count",
     "Delta",
     "Done",
     "Event",
     "Failed",
     "Fit",
+    "Found",
     "GenerateRequest",
     "InfillPrompt",
+    "Keep",
     "Limits",
     "ModelInfo",
     "Outcome",
@@ -44,6 +48,7 @@ __all__ = [
     "TextPrompt",
     "Timings",
     "TokenPrompt",
+    "Turn",
     "Usage",
 ]
 
@@ -196,12 +201,16 @@ class Delta(_Value, frozen=True, tag="delta"):
 
 
 class Done(_Value, frozen=True, tag="done"):
-    """The end. `stop` is the stop string that was met. `usage` is set by API models, `timings` by engines."""
+    """The end. `stop` is the stop string that was met. `usage` is set by API models, `timings` by engines.
+
+    `unkept` says why an answer that was to be kept is not.
+    """
 
     reason: StopReason
     stop: str = ""
     timings: Timings = Timings()
     usage: Usage | None = None
+    unkept: str = ""
 
 
 class Failed(_Value, frozen=True, tag="failed"):
@@ -232,10 +241,11 @@ class Route(_Value, frozen=True):
 
 
 class Routed(_Value, frozen=True, tag="routed"):
-    """The first event of every answer to `/ingle/ask`."""
+    """The first event of every answer to `/ingle/ask`. `conversation` is the number of the one it is kept in, or 0."""
 
     route: Route
     fit: Fit | None = None
+    conversation: int = 0
 
 
 class Fit(_Value, frozen=True):
@@ -262,8 +272,8 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     """`POST /ingle/ask`. Answered by one JSON event a line: Routed, Delta …, then Done or Failed.
 
     `route`: "auto" lets the policy choose; "local" and "api" insist. `model` is an installed one for this question; ""
-    is the current one. With a `schema` (JSON schema) the answer is JSON that follows it. Without `log` nothing of the
-    question or its answer is kept.
+    is the current one. With a `schema` (JSON schema) the answer is JSON that follows it. With `keep` the messages are
+    the instructions, if any, and one question; without it nothing is kept.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -273,7 +283,7 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     seed: Seed | None = None
     model: str = ""
     schema: dict[str, Any] | None = None
-    log: bool = True
+    keep: Keep | None = None
 
 
 class Plan(_Value, frozen=True):
@@ -289,6 +299,70 @@ class Plan(_Value, frozen=True):
 
 
 Event = Routed | Reading | Started | Delta | Done | Failed
+
+
+# --- conversations -------------------------------------------------------------------------------------------------
+
+
+class Keep(_Value, frozen=True, forbid_unknown_fields=True):
+    """Where a question and its answer are kept: in a new conversation, in `conversation`, or in the terminal's `last`.
+
+    With `branch` in a copy of that. `switch` lets another model answer than the one that did before. `title`: of a new
+    one, in place of its first question.
+    """
+
+    terminal: str = ""
+    conversation: Count = 0
+    last: bool = False
+    branch: bool = False
+    switch: bool = False
+    title: str = ""
+
+
+class Turn(_Value, frozen=True):
+    """A question and its answer. `asked` is a time in seconds since 1970; `route`, `model`, `reason` are its Route's.
+
+    `ended` is a StopReason of a whole answer. Of a part it says what ended it: "stopped" by its user, "killed" with the
+    daemon, or the code of an error. It is "" while the answer is being written.
+    """
+
+    asked: float
+    question: str
+    answer: str
+    ended: str
+    route: str
+    model: str
+    reason: str
+    timings: Timings = Timings()
+    usage: Usage | None = None
+
+
+class ConversationInfo(_Value, frozen=True):
+    """A conversation as a list shows it. `model` answered last, by the route `route`."""
+
+    id: int
+    title: str
+    begun: float
+    changed: float
+    turns: int
+    model: str = ""
+    route: str = ""
+
+
+class Conversation(_Value, frozen=True):
+    """A whole conversation. `system` are the instructions that it began with."""
+
+    info: ConversationInfo
+    system: str
+    turns: tuple[Turn, ...]
+
+
+class Found(_Value, frozen=True):
+    """A turn in which what was searched for is found, and where: `excerpt`, the words between [ and ]."""
+
+    info: ConversationInfo
+    turn: int
+    excerpt: str
 
 
 # --- completions ---------------------------------------------------------------------------------------------------
@@ -319,9 +393,11 @@ class CompletionRequest(_Value, frozen=True, forbid_unknown_fields=True):
     seed: Seed | None = None
 
 
-OutcomeKind = Literal["skipped", "hidden", "failed", "shown", "accepted", "partly", "rejected", "kept", "changed"]
-"""skipped: a gate kept it from being asked for. hidden: nothing of the answer was worth showing. kept and changed: what
-became of an accepted one after 30 seconds."""
+OutcomeKind = Literal[
+    "skipped", "hidden", "failed", "ahead", "shown", "accepted", "partly", "rejected", "kept", "changed"
+]
+"""skipped: a gate kept it from being asked for. hidden: nothing of the answer was worth showing. ahead: made before
+anybody asked, shown perhaps later. kept and changed: what became of an accepted one after 30 seconds."""
 
 
 class Outcome(_Value, frozen=True, forbid_unknown_fields=True):

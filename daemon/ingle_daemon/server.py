@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 from ingle_daemon import __version__, config, log, paths
 from ingle_daemon.app import TcpDoor, build
 from ingle_daemon.client import READY_FD_VARIABLE
+from ingle_daemon.conversations import Conversations
 from ingle_daemon.daemon import Daemon
 from ingle_daemon.errors import DaemonUnreachable, IngleError, UsageError
 from ingle_daemon.routing.router import Router
@@ -75,11 +76,13 @@ class Ingled:
         self._listeners: list[_Listener] = []
         self._daemon = Daemon(settings, stop=self._stopping.set, serve_tcp=self.serve_tcp, tcp_url=self.tcp_url)
         router = Router(self._daemon.backend, self._daemon.local, settings, self._daemon.using)
+        self._conversations = Conversations(router, self._daemon.log, enabled=settings.ask.log)
         self._app = build(
             self._daemon.backend,
             router,
             self._daemon,
             self._daemon.completions,
+            self._conversations,
             self._daemon.metrics,
             settings.server.max_body_bytes,
         )
@@ -89,7 +92,7 @@ class Ingled:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        await self._daemon.backend.start()
+        await self._daemon.start()
         self._listeners.append(_Listener(self._app, self._unix))
         if self._settings.server.tcp_port:
             await self.serve_tcp(self._settings.server.tcp_port)
@@ -121,6 +124,7 @@ class Ingled:
             paths.socket_file().unlink()
         await self._daemon.stop()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
+        await self._conversations.close()
 
 
 def _bind_tcp(port: int) -> socket.socket:

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ingle_daemon.conversations import Conversations
 from ingle_daemon.dialects import lookup
 from ingle_daemon.dialects.http import answer, json_response, ndjson, read_body
 from ingle_daemon.protocol import AskRequest, Delta, Done, Pulled, Pulling, Routed, Started
-from ingle_daemon.routing.router import Router
 
 __all__ = ["Control", "routes"]
 
@@ -42,16 +42,16 @@ class ModelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
 
 
-def routes(control: Control, router: Router, body_limit: int) -> list[Route]:
+def routes(control: Control, conversations: Conversations, body_limit: int) -> list[Route]:
     """The routes of this dialect."""
 
     async def ask(request: Request) -> Response:
         body = await read_body(request, AskRequest, body_limit)
-        return await ndjson(request, _accepted(router.ask(body)))
+        return await ndjson(request, _accepted(conversations.ask(body)))
 
     async def route(request: Request) -> Response:
         body = await read_body(request, AskRequest, body_limit)
-        return await answer(request, router.plan(body))
+        return await answer(request, conversations.plan(body))
 
     async def status(_: Request) -> Response:
         return json_response(control.status())

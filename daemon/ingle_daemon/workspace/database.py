@@ -1,4 +1,4 @@
-"""The database of an index: its tables, how it is opened, how it is known to be broken. Reader and writer meet here.
+"""The database of an index: its tables, and how it is opened. Reader and writer meet here.
 
 It knows nothing of files, trees or words; it imports little, because the daemon reads and another process writes.
 """
@@ -6,18 +6,17 @@ It knows nothing of files, trees or words; it imports little, because the daemon
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import unicodedata
 import zlib
 from pathlib import Path
 
 from ingle_daemon.paths import private_dir
+from ingle_daemon.storage import connect, create, is_damaged, remove_database
 from ingle_daemon.workspace.words import RULES
 
-__all__ = ["connect", "is_damaged", "lock_file", "opened", "remove_database"]
+__all__ = ["lock_file", "opened"]
 
-_BUSY_S = 30.0
 _SCHEMA = """
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL
@@ -40,8 +39,7 @@ _VERSION = zlib.crc32(f"{_SCHEMA}{RULES}{unicodedata.unidata_version}".encode())
 def opened(database: Path) -> sqlite3.Connection:
     """The writer's connection, to a new database where there is none, or one of another version, or a broken one."""
     private_dir(database.parent)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    create(database)
     try:
         with contextlib.ExitStack() as undo:
             connection = connect(database)
@@ -56,19 +54,6 @@ def opened(database: Path) -> sqlite3.Connection:
     return opened(database)
 
 
-def connect(database: Path) -> sqlite3.Connection:
-    """A connection to a database that exists, in which transactions are begun and ended by hand."""
-    uri = f"{database.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
-    try:
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA secure_delete = ON")  # what was forgotten is not to be found in the file
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
 def _fits(connection: sqlite3.Connection) -> bool:
     """Whether its tables are ours, made now if it is empty."""
     if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
@@ -80,16 +65,6 @@ def _fits(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def is_damaged(exc: sqlite3.Error) -> bool:
-    """Whether the file is no database, or a broken one. Locks and full disks have classes of their own."""
-    return type(exc) is sqlite3.DatabaseError
-
-
 def lock_file(database: Path) -> Path:
     """What the writer holds locked for as long as it lives."""
     return database.with_name(f"{database.name}.lock")
-
-
-def remove_database(database: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        database.with_name(database.name + suffix).unlink(missing_ok=True)

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from ingle_daemon.storage import is_damaged, remove_database, transaction
 from ingle_daemon.workspace.chunks import Chunk, cut
-from ingle_daemon.workspace.database import is_damaged, opened, remove_database
+from ingle_daemon.workspace.database import opened
 from ingle_daemon.workspace.languages import is_data
 from ingle_daemon.workspace.reading import Found, looks_written, read_below
 from ingle_daemon.workspace.words import words_of
@@ -99,8 +100,7 @@ class Index:
 
     def _replace(self, files: list[tuple[str, Found | None, list[Chunk]]]) -> None:
         more_files = more_chunks = 0
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._connection):
             for path, found, chunks in files:
                 forgotten = self._forget(path)
                 more_files -= forgotten is not None
@@ -109,10 +109,6 @@ class Index:
                     self._add(path, found, chunks)
                     more_files += 1
                     more_chunks += len(chunks)
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.execute("COMMIT")
         self._files += more_files
         self._chunks += more_chunks
 

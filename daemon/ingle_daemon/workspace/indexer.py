@@ -24,7 +24,8 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ingle_daemon.paths import private_dir
-from ingle_daemon.workspace.database import is_damaged, lock_file
+from ingle_daemon.storage import is_damaged
+from ingle_daemon.workspace.database import lock_file
 from ingle_daemon.workspace.ignore import RULE_FILES, Ignore
 from ingle_daemon.workspace.index import Index, Version
 from ingle_daemon.workspace.report import Report, State

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ingle_daemon.workspace.database import connect
+from ingle_daemon.storage import connect
 from ingle_daemon.workspace.reading import Found, read_below
 from ingle_daemon.workspace.words import words_of
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from ingle_daemon.workspace.database import remove_database
+from ingle_daemon.storage import remove_database
 from ingle_daemon.workspace.report import Report
 
 __all__ = ["Supervisor"]

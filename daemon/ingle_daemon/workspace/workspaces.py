@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 
 from ingle_daemon.errors import UsageError
-from ingle_daemon.workspace.database import is_damaged, lock_file, remove_database
+from ingle_daemon.storage import is_damaged, remove_database
+from ingle_daemon.workspace.database import lock_file
 from ingle_daemon.workspace.report import Report
 from ingle_daemon.workspace.search import Search, Snippet
 from ingle_daemon.workspace.supervisor import Supervisor

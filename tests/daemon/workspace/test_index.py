@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingle_daemon.workspace.database import connect
+from ingle_daemon.storage import connect
 from ingle_daemon.workspace.index import Index
 from ingle_daemon.workspace.search import Search, Snippet
 

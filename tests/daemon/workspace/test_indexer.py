@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ingle_daemon.workspace.database import connect
+from ingle_daemon.storage import connect
 from ingle_daemon.workspace.index import Index
 from ingle_daemon.workspace.indexer import Indexer
 from ingle_daemon.workspace.report import Report
