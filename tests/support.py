@@ -128,6 +128,16 @@ class Instance:
             pid: int = client.call("GET", "/ingle/status", autostart=False)["pid"]
         return pid
 
+    def kill(self) -> None:
+        """kill -9 of the daemon, and wait until it is gone."""
+        kill(self.pid)
+        self.wait_until_gone()
+
+    def wait_until_gone(self) -> None:
+        """Until the daemon, which was killed, holds its lock no more."""
+        with (Path(self.xdg["XDG_RUNTIME_DIR"]) / "ingle/ingled.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+
     def close(self) -> None:
         """End the daemon, however it is, wait until it is gone, and remove the folder."""
         lock = Path(self.xdg["XDG_RUNTIME_DIR"]) / "ingle/ingled.lock"

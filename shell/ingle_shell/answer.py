@@ -101,6 +101,8 @@ class _Answer:
             self._output.write("".join(self._pieces))
         self._output.end_line()
         self._output.note(answer_status(self.routed.route, done, self.started), dim=True)
+        if done.unkept:
+            self._output.note(f"this answer is not kept: {done.unkept}")
 
     def end_early(self) -> None:
         assert self.routed, "a route is the first event of every answer"
@@ -136,7 +138,7 @@ def _as_json(answer: str, routed: Routed, done: Done) -> str:
         "usage": done.usage,
     }
     full = {name: msgspec.structs.asdict(part) if part else None for name, part in parts.items()}
-    return json.dumps({"answer": answer, "reason": done.reason, **full})
+    return json.dumps({"answer": answer, "reason": done.reason, **full, "conversation": routed.conversation})
 
 
 def _typed(event: Mapping[str, object]) -> Event:

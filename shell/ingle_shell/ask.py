@@ -13,13 +13,14 @@ import sys
 
 from ingle_daemon.client import stream
 from ingle_daemon.errors import DoesNotFit, IngleError, NoModel, UsageError
+from ingle_shell.keeping import keep_of
 from ingle_shell.options import Options, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["main", "question_of", "request_of"]
+__all__ = ["default_system", "main", "question_of", "request_of"]
 
 _LARGEST_INPUT = 64 * 1024 * 1024  # bytes; the daemon takes no more by default, and no model's context holds as much
 
@@ -31,6 +32,15 @@ def main() -> int:
         if options.template == "":
             _list_templates()
             return 0
+        if options.looks_after:
+            from ingle_shell.conversations import look_after
+
+            look_after(options)
+            return 0
+        if _wants_dialogue(options):
+            from ingle_shell.repl import run
+
+            return run(options)
         request = _request(options)
         if options.dry_run:
             from ingle_shell.dry_run import show_plan
@@ -55,6 +65,12 @@ def main() -> int:
     return 0
 
 
+def _wants_dialogue(options: Options) -> bool:
+    """Nothing is asked, and somebody sits there."""
+    asks = options.words or options.files or options.template is not None
+    return not asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
+
+
 def question_of(parts: Sequence[str]) -> str:
     """The user's message: what is sent along, then the question. Raises UsageError when all of it is empty."""
     said = [part for part in parts if part.strip()]
@@ -68,7 +84,9 @@ def question_of(parts: Sequence[str]) -> str:
 
 def request_of(options: Options, question: str) -> dict[str, object]:
     """The body of the request, an AskRequest (`ingle_daemon.protocol`) without what is left to the daemon."""
-    system = _default_system(code_only=options.extract) if options.system is None else _text(options.system)
+    system = "" if options.continues else default_system(code_only=options.extract)
+    if options.system is not None:  # a conversation keeps the instructions that it began with
+        system = _text(options.system)
     messages = [{"role": "system", "content": system}] if system else []
     request: dict[str, object] = {
         "messages": [*messages, {"role": "user", "content": question}],
@@ -76,7 +94,7 @@ def request_of(options: Options, question: str) -> dict[str, object]:
         "max_tokens": options.max_tokens,
         "temperature": options.temperature,
         "model": options.model or None,
-        "log": None if options.log else False,
+        "keep": keep_of(options, _text(" ".join(options.words))),
     }
     return {key: value for key, value in request.items() if value is not None}
 
@@ -125,7 +143,8 @@ def _list_templates() -> None:
     screen.end_line()
 
 
-def _default_system(*, code_only: bool) -> str:
+def default_system(*, code_only: bool = False) -> str:
+    """What the model is told before a question."""
     where = f"You answer questions in a terminal on {os.uname().sysname}. Be brief and exact. "
     if code_only:
         return f"{where}Answer with one code block and nothing else."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, _ArgumentGroup
     from collections.abc import Sequence
 
 __all__ = ["Options", "parse"]
@@ -24,6 +24,7 @@ examples:
   ask "what does @src/main.py:10-40 do?"            ask -f docs/ "how is it configured?"
   git diff --staged | ask -t commit                 ask -t     (lists the templates)
   ask -x "a regex for an IPv4 address in Python" > ip.py
+  ask -c "and on macOS?"          go on with the last conversation of this terminal
   ask --json -- "what does tar -x do?" | jq -r .answer
 
 attachments:
@@ -39,6 +40,7 @@ class Options:
     """What the command line says; the class attributes are the defaults.
 
     `system` None: the built-in one. `template` "": `-t` without a name.
+    `shown` is the conversation to show: 0 the terminal's last, None is none.
     """
 
     words: Sequence[str] = ()
@@ -55,6 +57,27 @@ class Options:
     log: bool = True
     dry_run: bool = False
     as_json: bool = False
+    plain: bool = False
+    last: bool = False
+    conversation: int = 0
+    branch: bool = False
+    switch: bool = False
+    title: str = ""
+    listing: bool = False
+    shown: int | None = None
+    search: str = ""
+    removed: Sequence[int] = ()
+
+    @property
+    def continues(self) -> bool:
+        """The question goes on with a conversation that is there."""
+        return self.last or self.branch or self.conversation > 0
+
+    @property
+    def looks_after(self) -> bool:
+        """Nothing is asked: conversations are listed, shown, searched, deleted or renamed."""
+        renames = bool(self.title and self.continues and not self.words)
+        return bool(self.listing or self.shown is not None or self.search or self.removed or renames)
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -87,6 +110,7 @@ def _parser() -> ArgumentParser:
     _add_context(parser)
     _add_model(parser)
     _add_output(parser)
+    _add_conversations(parser.add_argument_group("conversations", "kept on this machine; see docs/conversations.md"))
     parser.add_argument("-V", "--version", action="version", version=f"ask {__version__}")
     return parser
 
@@ -144,6 +168,25 @@ def _add_output(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be sent, where to and how large it is; ask nothing"
     )
+    parser.add_argument(
+        "--plain", action="store_true", help="without a question: a dialogue that never redraws, for screen readers"
+    )
+
+
+def _add_conversations(group: _ArgumentGroup) -> None:
+    group.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with this terminal's last one")
+    group.add_argument("--id", dest="conversation", type=_conversation, metavar="N", help="go on with this one")
+    group.add_argument("--branch", action="store_true", help="go on in a copy of it")
+    group.add_argument("--switch", action="store_true", help="even if another model answers than before")
+    group.add_argument("--title", metavar="TEXT", help="its title; with -c or --id and no question, a new one")
+    group.add_argument("--list", dest="listing", action="store_true", help="which there are")
+    group.add_argument(
+        "--show", dest="shown", type=_conversation, nargs="?", const=0, metavar="N", help="all of one, or the last"
+    )
+    group.add_argument("--search", metavar="WORDS", help="where all these words were said")
+    group.add_argument(
+        "--rm", dest="removed", type=_conversation, nargs="+", metavar="N", help="delete these, without a trace"
+    )
 
 
 def _count(text: str) -> int:
@@ -151,6 +194,10 @@ def _count(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+def _conversation(text: str) -> int:
+    return _count(text)
 
 
 def _temperature(text: str) -> float:
@@ -162,4 +209,5 @@ def _temperature(text: str) -> float:
 
 # argparse calls a type by its name where it refuses a value
 _count.__name__ = "number of tokens (1 or more)"
+_conversation.__name__ = "number of a conversation"
 _temperature.__name__ = "temperature (0 to 2)"

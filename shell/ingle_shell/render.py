@@ -101,6 +101,8 @@ def answer_status(route: Route, done: Done, started: Started | None = None) -> s
         parts.append(f"{used} token{'' if used == '1' else 's'}")
         if count and spent:
             parts.append(f"{1000 * count / spent:.1f} tokens/s")
+        if done.timings.cache_n:
+            parts.append(f"{done.timings.cache_n} of {done.timings.cache_n + done.timings.prompt_n} reused")
     if done.reason == "limit":
         parts.append("cut off at the token limit")
     return " · ".join(parts)

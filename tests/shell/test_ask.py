@@ -46,7 +46,9 @@ def test_standard_input_alone_is_the_question(instance: Instance, daemon: FakeDa
 def test_options_reach_the_daemon(instance: Instance, daemon: FakeDaemon) -> None:
     daemon.play("/ingle/ask", answered("ok"))
     instance.run("ask", "--local", "--max-tokens", "7", "--temperature", "0", "--system", "Rhyme.", "why?")
-    assert daemon.bodies("/ingle/ask") == [
+    (body,) = daemon.bodies("/ingle/ask")
+    assert body.pop("keep")["title"] == "why?"
+    assert [body] == [
         {
             "messages": [{"role": "system", "content": "Rhyme."}, {"role": "user", "content": "why?"}],
             "route": "local",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 _OURS = {"ingle_daemon", "ingle_shell", *(f"ingle_daemon.{name}" for name in ("client", "errors", "paths"))}
-_OURS |= {f"ingle_shell.{name}" for name in ("ask", "options")}
+_OURS |= {f"ingle_shell.{name}" for name in ("ask", "keeping", "options")}
 _DEAR = {
     "argparse", "asyncio", "dataclasses", "email", "hashlib", "http", "importlib.metadata", "inspect", "logging",
     "random", "shutil", "ssl", "subprocess", "tempfile", "threading", "typing", "unittest", "uuid", "zipfile",
