@@ -1,7 +1,8 @@
 """How long `ask` takes from the start of its process until its request is on the wire, the daemon being warm.
 
 Plays the daemon on a Unix socket in a throw-away home, so that nothing but `ask` is measured; runs
-`python -c pass` in turn with it: what `ask` takes beyond that is its own.
+`python -c pass` in turn with it: what `ask` takes beyond that is its own. The dialogue, `ask` alone on a terminal, is
+timed until its prompt is there.
 
     python tests/bench/startup.py [--json]
 """
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pty
 import shutil
+import signal
 import socket
 import statistics
 import sys
@@ -53,8 +56,14 @@ def measure_ask() -> dict[str, list[float]]:
     ask = shutil.which("ask", path=f"{scripts}{os.pathsep}{os.environ['PATH']}")
     if not ask:
         sys.exit("`ask` is not installed: pip install -e .")
-    with tempfile.TemporaryDirectory(prefix="ingle-bench-") as home, _listening(Path(home)) as daemon:
+    with (
+        tempfile.TemporaryDirectory(prefix="ingle-bench-") as home,
+        tempfile.TemporaryDirectory(prefix="ingle-bench-") as other,
+        _listening(Path(home)) as daemon,
+        _listening(Path(other)),
+    ):
         environment = _environment(Path(home))
+        elsewhere = _environment(Path(other))  # nobody answers there: the prompt does not wait for the daemon
 
         def python_pass() -> float:
             return _until_its_end([sys.executable, "-c", "pass"], environment)
@@ -62,7 +71,16 @@ def measure_ask() -> dict[str, list[float]]:
         def ask_request() -> float:
             return _until_its_request([ask, "what", "is", "this?"], environment, daemon)
 
-        return _in_turn({"python -c pass, to its end": python_pass, "ask, to its request on the wire": ask_request})
+        def dialogue() -> float:
+            return _until_its_prompt([ask], elsewhere)
+
+        return _in_turn(
+            {
+                "python -c pass, to its end": python_pass,
+                "ask, to its request on the wire": ask_request,
+                "ask alone, to its first prompt": dialogue,
+            }
+        )
 
 
 def _in_turn(measurements: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
@@ -97,6 +115,24 @@ def _until_its_request(command: list[str], environment: dict[str, str], daemon: 
         assert request["messages"][-1]["content"] == "what is this?"
         connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + ANSWER)
     _expect_success(child, command)
+    return span
+
+
+def _until_its_prompt(command: list[str], environment: dict[str, str]) -> float:
+    begin = time.perf_counter()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(command[0], command, environment | {"TERM": "xterm"})
+    shown = b""
+    while b"> " not in shown:
+        shown += os.read(terminal, 4096)
+        if b"\x1b[6n" in shown:  # where is the cursor? a terminal answers
+            os.write(terminal, b"\x1b[1;1R")
+            shown = shown.replace(b"\x1b[6n", b"")
+    span = time.perf_counter() - begin
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(terminal)
     return span
 
 

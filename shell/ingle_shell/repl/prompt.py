@@ -9,7 +9,8 @@ from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, ThreadedCompleter
-from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
+from prompt_toolkit.filters import has_focus
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -70,8 +71,9 @@ class RichEditor:
 def _bindings() -> KeyBindings:
     """Enter sends; what is pasted arrives as text, whatever is in it."""
     bindings = KeyBindings()
+    writing = has_focus(DEFAULT_BUFFER)  # not the line in which the history is searched
 
-    @bindings.add("enter")
+    @bindings.add("enter", filter=writing)
     def _send(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if buffer.complete_state and buffer.complete_state.current_completion:
@@ -79,11 +81,11 @@ def _bindings() -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
-    @bindings.add("escape", "enter")
+    @bindings.add("escape", "enter", filter=writing)
     def _new_line(event: KeyPressEvent) -> None:
         event.current_buffer.newline()
 
-    @bindings.add("c-d")
+    @bindings.add("c-d", filter=writing)
     def _end(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
             event.current_buffer.delete()
