@@ -10,6 +10,7 @@ timed until its prompt is there.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import pty
@@ -17,9 +18,11 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import sys
 import sysconfig
 import tempfile
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,8 +126,9 @@ def _until_its_prompt(command: list[str], environment: dict[str, str]) -> float:
     child, terminal = pty.fork()
     if child == 0:
         os.execve(command[0], command, environment | {"TERM": "xterm"})
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     shown = b""
-    while b"> " not in shown:
+    while b"m>" not in shown:  # the prompt, after its colour
         shown += os.read(terminal, 4096)
         if b"\x1b[6n" in shown:  # where is the cursor? a terminal answers
             os.write(terminal, b"\x1b[1;1R")
