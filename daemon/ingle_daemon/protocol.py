@@ -393,11 +393,9 @@ class CompletionRequest(_Value, frozen=True, forbid_unknown_fields=True):
     seed: Seed | None = None
 
 
-OutcomeKind = Literal[
-    "skipped", "hidden", "failed", "ahead", "shown", "accepted", "partly", "rejected", "kept", "changed"
-]
-"""skipped: a gate kept it from being asked for. hidden: nothing of the answer was worth showing. ahead: made before
-anybody asked, shown perhaps later. kept and changed: what became of an accepted one after 30 seconds."""
+OutcomeKind = Literal["skipped", "hidden", "failed", "shown", "accepted", "partly", "rejected", "kept", "changed"]
+"""skipped: a gate kept it from being asked for. hidden: nothing of the answer was worth showing. kept and changed: what
+became of an accepted one after 30 seconds."""
 
 
 class Outcome(_Value, frozen=True, forbid_unknown_fields=True):

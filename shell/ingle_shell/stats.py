@@ -18,7 +18,6 @@ def statistics(stats: Mapping[str, Any]) -> str:
     lines = [
         f"asked      {total['asked']}",
         f"shown      {total['shown']}",
-        f"ahead      {total['ahead']} made, not shown yet",
         f"accepted   {total['accepted']} ({_percent(total['acceptance'])} of the shown)",
         f"           {total['characters']} characters",
         f"kept       {_percent(total['kept'])} after 30 s",

@@ -8,7 +8,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from ingle_daemon.journal import open_journal, schema
@@ -46,7 +45,6 @@ def test_fates_become_figures(path: Path) -> None:
     assert stats["all"] == {
         "asked": 4,
         "hidden": 1,
-        "ahead": 0,
         "failed": 0,
         "shown": 3,
         "accepted": 1,
@@ -109,14 +107,6 @@ def test_what_was_taken_in_part_and_then_typed_over_was_taken(path: Path) -> Non
     journal = outcomes_in(path, keep_text=False)
     journal.add([shown("1"), Outcome("1", "partly"), Outcome("1", "rejected")], NOW)
     assert journal.stats(0)["all"]["accepted"] == 1
-
-
-def test_what_was_made_ahead_counts_as_shown_once_it_is(path: Path) -> None:
-    journal = outcomes_in(path, keep_text=False)
-    journal.add([msgspec.structs.replace(shown(number), kind="ahead") for number in "12"], NOW)
-    assert [journal.stats(0)["all"][name] for name in ("ahead", "shown")] == [2, 0]
-    journal.add([Outcome("2", "shown"), Outcome("2", "rejected")], NOW)
-    assert [journal.stats(0)["all"][name] for name in ("ahead", "shown", "accepted")] == [1, 1, 0]
 
 
 def test_texts_go_when_they_are_no_longer_to_be_kept(path: Path) -> None:

@@ -10,7 +10,7 @@ from shell.fake_daemon import Answer, FakeDaemon
 from support import Instance
 
 SUMMARY: dict[str, Any] = {
-    "asked": 40, "hidden": 8, "ahead": 2, "failed": 0, "shown": 30, "accepted": 12, "acceptance": 0.4, "kept": None,
+    "asked": 40, "hidden": 8, "failed": 0, "shown": 30, "accepted": 12, "acceptance": 0.4, "kept": None,
     "characters": 310, "wait_ms": {"p50": 90.4, "p95": 210.0},
 }  # fmt: skip
 STATS: dict[str, Any] = {

@@ -15,7 +15,7 @@ _DAYS = 180
 _DAY = 24 * 3600.0
 _BUCKETS = 5
 """Of the score, from 0 to 1."""
-_BEGINNINGS = ("shown", "hidden", "failed", "ahead")
+_BEGINNINGS = ("shown", "hidden", "failed")
 
 
 _Row = tuple[str, str, str, int, float | None, float | None]
@@ -72,8 +72,7 @@ class Outcomes:
 
     def _begin(self, connection: sqlite3.Connection, outcome: Outcome, at: float) -> None:
         connection.execute(
-            "INSERT INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET fate = excluded.fate WHERE fate = 'ahead'",
+            "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 outcome.id,
                 at,
@@ -90,7 +89,7 @@ class Outcomes:
 
 def _judge(connection: sqlite3.Connection, outcome: Outcome) -> None:
     """What the user made of it. Who took some of it and then typed on has not rejected it."""
-    kept = "" if outcome.kind != "rejected" else " AND fate IN ('shown', 'ahead')"
+    kept = "" if outcome.kind != "rejected" else " AND fate = 'shown'"
     connection.execute(f"UPDATE completions SET fate = ? WHERE id = ?{kept}", (outcome.kind, outcome.id))  # noqa: S608
 
 
@@ -118,7 +117,6 @@ def _summary(rows: list[_Row]) -> dict[str, Any]:
     return {
         "asked": len(rows),
         "hidden": sum(row[1] == "hidden" for row in rows),
-        "ahead": sum(row[1] == "ahead" for row in rows),
         "failed": sum(row[1] == "failed" for row in rows),
         "shown": len(shown),
         "accepted": len(taken),
