@@ -56,8 +56,8 @@ def test_an_escape_sequence_in_json_is_written_as_json_writes_it(instance: Insta
     assert json.loads(seen(spawn("ask --json go 2>/dev/null")))["answer"] == "\x1b[2Jno"
 
 
-def test_no_question_on_a_terminal_explains_itself(spawn: Spawn) -> None:
-    child = spawn("ask")
+def test_no_question_where_no_dialogue_can_be_had_explains_itself(spawn: Spawn) -> None:
+    child = spawn("ask > /dev/null")
     assert "there is no question" in seen(child)
     assert child.exitstatus == 2
 
