@@ -310,7 +310,7 @@ def _refuse_another_model(before: Conversation, request: AskRequest, route: Rout
     raise UsageError(
         f"conversation {before.info.id} was answered by {last.model} ({last.route}), and {route.model} ({route.kind})"
         " would answer now",
-        hint="`--switch` goes on with that one; `ingle model use` loads another.",
+        hint=f"`--switch` goes on with that one; `-m {last.model}` asks an installed one again.",
         was=last.model,
         now=route.model,
     )

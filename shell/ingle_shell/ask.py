@@ -67,7 +67,7 @@ def main() -> int:
 
 def _wants_dialogue(options: Options) -> bool:
     """Nothing is asked, and somebody sits there."""
-    asks = options.words or options.files or options.template is not None
+    asks = options.words or options.files or options.template is not None or options.dry_run
     return not asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,33 +15,37 @@ from ingle_daemon import client
 from ingle_daemon.errors import IngleError, UsageError
 from ingle_daemon.protocol import Conversation, Done, Fit, Route, Routed
 from ingle_shell.ask import default_system
+from ingle_shell.attachments.attachment import Attachment
+from ingle_shell.attachments.collect import collect
 from ingle_shell.keeping import terminal
 from ingle_shell.options import Options
 
 __all__ = ["Chat"]
 
 _PLACE = "/ingle/conversations"
-_LARGEST_FILE = 4 * 1024 * 1024
+_LARGEST = 64 * 1024 * 1024  # bytes; no model's context holds as much
 
 
 class Chat:
     """What has been said, and where the next question goes."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, note: Callable[[str], object]) -> None:
         self._options = options
+        self._note_to_user = note
         self.route = options.route
         self.conversation = options.conversation
         self._last = options.continues and not options.conversation
         self._branch = options.branch
-        self._switch = options.switch
+        self._switch = options.switch or bool(options.model)
         self.model = ""
+        self._wanted_model = options.model
         self.routed: Route | None = None
         self.fit: Fit | None = None
         self.done: Done | None = None
         self.question = ""
         self.answer = ""
         self.cost = 0.0
-        self.files: list[tuple[str, str]] = []
+        self.files: list[Attachment] = []
         self._said: list[dict[str, str]] = []
         """Everything, where nothing is kept: then nobody else remembers it."""
 
@@ -55,7 +58,8 @@ class Chat:
     def ask(self, question: str) -> Iterator[Mapping[str, Any]]:
         """The events of the answer. Closing the iterator, as Ctrl-C does, stops it in the engine too."""
         self.question, self.answer = question, ""
-        message = "\n\n".join([*(f"{name}:\n```\n{text}\n```" for name, text in self.files), question])
+        mentioned, words = collect([], question, _LARGEST, self._note_to_user)
+        message = "\n\n".join([*(each.labelled for each in [*self.files, *mentioned]), words])
         with contextlib.closing(client.stream("/ingle/ask", self._request(message))) as events:
             try:
                 for event in events:
@@ -70,7 +74,11 @@ class Chat:
     def _request(self, message: str) -> dict[str, Any]:
         options = self._options
         request: dict[str, Any] = {"messages": self._messages(message), "route": self.route}
-        given = {"max_tokens": options.max_tokens, "temperature": options.temperature}
+        given = {
+            "max_tokens": options.max_tokens,
+            "temperature": options.temperature,
+            "model": self._wanted_model or None,
+        }
         request |= {name: value for name, value in given.items() if value is not None}
         if self.kept:
             request["keep"] = {
@@ -141,25 +149,20 @@ class Chat:
         return msgspec.convert(client.call("GET", f"{_PLACE}/{self.conversation}"), Conversation)
 
     def use_model(self, name: str) -> None:
-        """From now on this model of the machine answers."""
-        client.call("POST", "/ingle/models/use", {"model": name})
-        self.model, self.route, self._switch = name, "local", True
+        """From now on this model of the machine answers here."""
+        self.model = self._wanted_model = name
+        self.route, self._switch = "auto", True
 
     def use_route(self, route: str) -> None:
         self.route, self._switch = route, True
+        if route == "api":
+            self._wanted_model = ""
 
-    def attach(self, name: str) -> int:
-        """Send this file along with the next question; its size. Raises UsageError where it is none, or no text."""
-        path = Path(name).expanduser()
-        try:
-            with path.open("rb") as file:
-                raw = file.read(_LARGEST_FILE + 1)
-        except OSError as exc:
-            raise UsageError(f"cannot read {name}: {exc.strerror}") from exc
-        if b"\0" in raw or len(raw) > _LARGEST_FILE:
-            raise UsageError(f"{name} is not text, or larger than {_LARGEST_FILE >> 20} MiB")
-        self.files.append((name, raw.decode("utf-8", "replace").rstrip()))
-        return len(raw)
+    def attach(self, source: str) -> list[Attachment]:
+        """Send a file, folder, pattern or web page along with the next question; what that is."""
+        attached, _ = collect([source], "", _LARGEST, self._note_to_user)
+        self.files += attached
+        return attached
 
     def look(self, then: Callable[[], object]) -> None:
         """Learn which model would answer; starts the daemon where it is away. To be run beside the prompt."""

@@ -62,8 +62,11 @@ def _model(host: Host, name: str) -> None:
     if not name:
         host.say(model_list(call("GET", "/ingle/models")))
         return
+    installed = [model["name"] for model in call("GET", "/ingle/models")["installed"]]
+    if name not in installed:
+        raise UsageError(f"the model {name} is not installed", hint="/model lists those that are.")
     host.chat.use_model(name)
-    host.say(f"{name} answers from now on, everywhere on this machine")
+    host.say(f"{name} answers here from now on")
 
 
 def _local(host: Host, _: str) -> None:
@@ -77,7 +80,8 @@ def _api(host: Host, _: str) -> None:
 
 
 def _file(host: Host, name: str) -> None:
-    host.say(f"{name} ({size(host.chat.attach(name))}) goes with the next question")
+    for attached in host.chat.attach(name):
+        host.say(f"{attached.name} ({size(len(attached.text.encode()))}) goes with the next question")
 
 
 def _clear(host: Host, _: str) -> None:
@@ -170,7 +174,7 @@ COMMANDS = {
     "model": Command(_model, "[NAME]", "list the models, or take one"),
     "local": Command(_local, "", "answer on this machine only"),
     "api": Command(_api, "", "ask the API model"),
-    "file": Command(_file, "FILE", "send a file along"),
+    "file": Command(_file, "FILE", "send a file, folder, pattern or web page along"),
     "clear": Command(_clear, "", "begin a new conversation"),
     "undo": Command(_undo, "", "take the last question back"),
     "retry": Command(_retry, "", "ask it again"),

@@ -36,10 +36,10 @@ class Loop:
     """One dialogue, from its first prompt to Ctrl-D. It is the `Host` of the commands."""
 
     def __init__(self, options: Options, editor: Editor | None = None) -> None:
-        self.chat = Chat(options)
+        self.chat = Chat(options, self.say)
         self._draft = ""
-        self._screen = Screen()
         self._plain = options.plain or os.environ.get("TERM", "dumb") == "dumb"
+        self._screen = Screen()
         self._editor = editor or self._new_editor()
 
     def run(self) -> int:
@@ -99,7 +99,7 @@ class Loop:
             self.say("\nstopped" + ("; what had come is kept" if self.chat.kept and self.chat.answer else ""))
 
     def _show(self, question: str) -> None:
-        show(self.chat.ask(question), self._screen, as_json=False)
+        show(self.chat.ask(question), Screen(markdown=not self._plain))  # rich is imported now, not before the prompt
 
     def _new_editor(self) -> Editor:
         folder = paths.private_dir(paths.state_dir())
