@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import tomli
@@ -16,7 +16,17 @@ import tomli
 from ingle_daemon import paths
 from ingle_daemon.errors import UsageError
 
-__all__ = ["ApiSettings", "EngineSettings", "ServerSettings", "Settings", "load", "parse"]
+__all__ = [
+    "ApiSettings",
+    "BudgetSettings",
+    "EngineSettings",
+    "PrivacySettings",
+    "ProviderSettings",
+    "ServerSettings",
+    "Settings",
+    "load",
+    "parse",
+]
 
 
 _INT32_MAX = 2**31 - 1  # what llama.cpp counts with
@@ -27,6 +37,7 @@ Threads = Annotated[int, msgspec.Meta(ge=0, le=512)]  # ggml has no room for mor
 Layers = Annotated[int, msgspec.Meta(ge=-1, le=_INT32_MAX)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Price = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -78,22 +89,50 @@ class ServerSettings(_Section, frozen=True, kw_only=True):
     """A larger request is refused."""
 
 
-class ApiSettings(_Section, frozen=True, kw_only=True):
+class ProviderSettings(_Section, frozen=True, kw_only=True):
     url: str = ""
     """Base URL of an OpenAI-compatible API, as far as /v1."""
     model: str = ""
+    key: str = ""
+    """The name under which `ingle key set` put the key into the keyring. The key itself never stands in this file."""
     key_env: str = ""
-    """The environment variable that holds the key. The key itself never stands in this file."""
-    allow: bool = False
-    """Consent: questions may go there."""
-    context: Positive = 128_000
-    """Tokens that its context holds."""
-    price_in: float | None = None
-    """US dollars a million prompt tokens."""
-    price_out: float | None = None
+    """The environment variable that holds the key."""
+    key_command: tuple[str, ...] = ()
+    """A program and its arguments that print the key."""
+    allow: bool | None = None
+    """Consent: questions may go there. False: never, and nobody is asked."""
+    context: Positive | None = None
+    """Tokens that its context holds, where the provider's list of models does not say."""
+    max_tokens: Positive | None = None
+    """The longest answer, what it thinks included; [ask] max_tokens where it is not set."""
+    price_in: Price | None = None
+    """US dollars a million prompt tokens, where the provider's list of models does not say."""
+    price_out: Price | None = None
     """US dollars a million answer tokens."""
     timeout: Seconds = 60.0
     """Seconds without a byte before the call is given up."""
+
+
+class ApiSettings(ProviderSettings, frozen=True, kw_only=True):
+    """What stands in [api] itself holds for every role that names no url of its own."""
+
+    default: ProviderSettings | None = None
+    reasoning: ProviderSettings | None = None
+    fallback: tuple[ProviderSettings, ...] = ()
+    """Asked in this order when the one before fails and nothing was answered yet."""
+
+
+class PrivacySettings(_Section, frozen=True, kw_only=True):
+    private: tuple[str, ...] = ()
+    """Patterns as in .gitignore: what is asked about such a file, or in such a folder, never leaves."""
+    keep_bodies: bool = False
+    """Keep in the ledger what left, not only its receipt."""
+
+
+class BudgetSettings(_Section, frozen=True, kw_only=True):
+    day: Price | None = None
+    """US dollars that API models may cost in a day, by this machine's clock."""
+    month: Price | None = None
 
 
 class CompletionSettings(_Section, frozen=True, kw_only=True):
@@ -119,6 +158,10 @@ class Settings(_Section, frozen=True, kw_only=True):
     engine: EngineSettings = EngineSettings()
     server: ServerSettings = ServerSettings()
     api: ApiSettings = ApiSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    budget: BudgetSettings = BudgetSettings()
+    tasks: dict[str, Literal["local", "api", "think"]] = {}
+    """Where questions of a task go when the command line does not say."""
     completion: CompletionSettings = CompletionSettings()
     ask: AskSettings = AskSettings()
 
@@ -145,7 +188,8 @@ def parse(text: str, name: str = "config.toml") -> Settings:
     except tomli.TOMLDecodeError as exc:
         raise UsageError(f"{name}:{exc.lineno}: not valid TOML: {exc.msg}", hint="Correct that line.") from exc
     try:
-        return msgspec.convert(table, Settings)
+        msgspec.convert(table, Settings)
+        return msgspec.convert(_with_roles(table), Settings)
     except msgspec.ValidationError as exc:
         what, _, where = str(exc).partition(" - at `$")
         keys = where.rstrip("`").lstrip(".").split(".") if where else []
@@ -156,6 +200,22 @@ def parse(text: str, name: str = "config.toml") -> Settings:
             f"{name}:{_line_of(text, keys)}: {'.'.join(keys) or 'settings'}: {what}",
             hint="The settings and their types are listed in docs/configuration.md.",
         ) from exc
+
+
+def _with_roles(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with what [api] says written into its roles. A role with a url of its own gets nothing, least a key."""
+    api = table.get("api", {})
+    shared = {key: value for key, value in api.items() if key not in ("default", "reasoning", "fallback")}
+    roles: dict[str, Any] = {}
+    for name in ("default", "reasoning"):
+        if name in api or (name == "default" and shared.get("model")):
+            roles[name] = _inheriting(shared, api.get(name, {}))
+    fallback = [_inheriting(shared, role) for role in api.get("fallback", ())]
+    return {**table, "api": {**api, **roles, "fallback": fallback}}
+
+
+def _inheriting(shared: dict[str, Any], role: dict[str, Any]) -> dict[str, Any]:
+    return dict(role) if "url" in role else {**shared, **role}
 
 
 def _line_of(text: str, keys: list[str]) -> int:

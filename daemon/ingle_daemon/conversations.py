@@ -29,9 +29,11 @@ from ingle_daemon.protocol import (
     Found,
     Keep,
     Plan,
+    Reading,
     Route,
     Routed,
     Started,
+    Thinking,
 )
 from ingle_daemon.routing.router import Router
 
@@ -39,7 +41,7 @@ __all__ = ["Conversations"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_Event = Routed | Started | Delta | Done
+_Event = Routed | Reading | Started | Thinking | Delta | Done
 
 
 class Conversations:
@@ -93,7 +95,10 @@ class Conversations:
                         if isinstance(event, Routed):
                             if before and not keep.switch:
                                 _refuse_another_model(before, request, event.route)
-                            writing = await self._begin(before, keep, system, question, event.route)
+                            if writing is None:
+                                writing = await self._begin(before, keep, system, question, event.route)
+                            else:
+                                await writing.reroute(event.route)
                             yield msgspec.structs.replace(event, conversation=writing.conversation)
                         else:
                             assert writing, "a route is the first event of every answer"
@@ -240,6 +245,12 @@ class _Writing:
         """`write` puts the question on disk: the numbers of its conversation and its turn."""
         with self._giving_up():
             self.conversation, self._turn = await self._disk.run(write)
+
+    async def reroute(self, route: Route) -> None:
+        """The first provider said nothing; another one answers."""
+        if self._turn:
+            with self._giving_up():
+                await self._disk.run(self._log.reroute, self._turn, route)
 
     async def note(self, event: _Event) -> _Event:
         """Keep what it says; what its client is to have of it."""

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from ingle_daemon import __version__, paths
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.local import LocalBackend
+from ingle_daemon.backends.price_list import PriceList
 from ingle_daemon.backends.scripted import ScriptedBackend
 from ingle_daemon.backends.switch import Switch
 from ingle_daemon.backends.team.engine import TeamEngine
@@ -37,6 +38,9 @@ from ingle_daemon.models import catalog
 from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
+from ingle_daemon.routing.consent import Consent
+from ingle_daemon.routing.egress import Egress
+from ingle_daemon.routing.ledger import Ledger, Limits
 from ingle_daemon.surroundings import Surroundings
 from ingle_daemon.workspace import listing
 from ingle_daemon.workspace.workspaces import Workspaces
@@ -66,6 +70,14 @@ class Daemon:
         self._puller = Puller(self._store)
         self.metrics = Metrics()
         self._switch = Switch(self._load)
+        limits = Limits(settings.budget.day, settings.budget.month)
+        self.egress = Egress(
+            settings,
+            Ledger(paths.ledger_file(), limits),
+            Consent(paths.consent_file()),
+            PriceList(paths.price_file()),
+            str(Path.home()),
+        )
         self.local = self._make_local()
         self.backend = self._with_team(self.local)
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
@@ -85,6 +97,7 @@ class Daemon:
         await self._switch.close()
         await self._workspaces.close()
         await self.backend.stop()
+        self.egress.ledger.close()
 
     # --- Control ---
 
@@ -273,11 +286,11 @@ class Daemon:
             await self.local.reload()
 
     def _api_status(self) -> dict[str, Any]:
-        api = self._settings.api
+        model = next(iter(self.egress.candidates("default")), None)
         return {
-            "configured": bool(api.url and api.model),
-            "allowed": api.allow and not self._settings.offline,
-            "model": api.model,
+            "configured": model is not None,
+            "allowed": model is not None and self.egress.consented(model) == "given" and not self._settings.offline,
+            "model": model.name if model else "",
             "offline": self._settings.offline,
         }
 

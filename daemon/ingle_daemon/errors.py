@@ -10,6 +10,10 @@
     │   └── ModelLoading            4    503   it is being loaded: come back
     ├── DoesNotFit                  5    400   more tokens than the context holds, and they may not leave
     ├── ApiFailed                   6    502   the API provider failed
+    │   ├── ApiUnreachable          6    502   no network, no such host, nobody there: nothing was sent
+    │   ├── ApiRefused              6    502   it answered with an error status
+    │   ├── CaptivePortal           6    502   a web page answered: a portal's login, or a wrong address
+    │   └── ApiCutOff               6    502   it stopped before the answer was complete
     ├── BudgetSpent                 7    402   the money set aside for the API is used up
     ├── RefusedByPrivacy            8    403   a privacy rule keeps the request on this machine
     └── Interrupted               130    499   the user, or the client, went away
@@ -25,9 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ApiCutOff",
     "ApiFailed",
+    "ApiRefused",
+    "ApiUnreachable",
     "BudgetSpent",
     "Busy",
+    "CaptivePortal",
     "DaemonUnreachable",
     "DoesNotFit",
     "EngineLost",
@@ -120,6 +128,22 @@ class ApiFailed(IngleError):
     code = "api_failed"
     exit_code = 6
     http_status = 502
+
+
+class ApiUnreachable(ApiFailed):
+    code = "api_unreachable"
+
+
+class ApiRefused(ApiFailed):
+    code = "api_refused"
+
+
+class CaptivePortal(ApiFailed):
+    code = "captive_portal"
+
+
+class ApiCutOff(ApiFailed):
+    code = "api_cut_off"
 
 
 class BudgetSpent(IngleError):

@@ -12,10 +12,13 @@ from pathlib import Path
 __all__ = [
     "cache_dir",
     "config_file",
+    "consent_file",
     "daemon_lock",
     "data_dir",
+    "ledger_file",
     "log_file",
     "models_dir",
+    "price_file",
     "private_dir",
     "runtime_dir",
     "snapshots_dir",
@@ -76,6 +79,21 @@ def log_file() -> Path:
 def journal_file() -> Path:
     """What became of completions."""
     return state_dir() / "journal.sqlite"
+
+
+def ledger_file() -> Path:
+    """What left for an API model, and what it cost."""
+    return state_dir() / "ledger.sqlite"
+
+
+def consent_file() -> Path:
+    """Where the user said that questions may go."""
+    return state_dir() / "consent.json"
+
+
+def price_file() -> Path:
+    """What providers say of their models."""
+    return cache_dir() / "models.json"
 
 
 def token_file() -> Path:

@@ -29,6 +29,7 @@ __all__ = [
     "GenerateRequest",
     "InfillPrompt",
     "Keep",
+    "Letter",
     "Limits",
     "ModelInfo",
     "Outcome",
@@ -46,6 +47,7 @@ __all__ = [
     "Seed",
     "Started",
     "TextPrompt",
+    "Thinking",
     "Timings",
     "TokenPrompt",
     "Turn",
@@ -200,6 +202,12 @@ class Delta(_Value, frozen=True, tag="delta"):
     logprobs: tuple[float, ...] = ()
 
 
+class Thinking(_Value, frozen=True, tag="thinking"):
+    """More of what a reasoning model thinks before it answers: never part of the answer."""
+
+    text: str
+
+
 class Done(_Value, frozen=True, tag="done"):
     """The end. `stop` is the stop string that was met. `usage` is set by API models, `timings` by engines.
 
@@ -220,7 +228,10 @@ class Failed(_Value, frozen=True, tag="failed"):
 
 
 class Usage(_Value, frozen=True):
-    """What an API model counted and took. `cost` is in US dollars, None where the price is not known."""
+    """What an API model counted and took. `cost` is in US dollars, None where the price is not known.
+
+    It is what the ledger was charged: where the provider's count cannot be believed, the estimate.
+    """
 
     prompt_tokens: int
     completion_tokens: int
@@ -233,19 +244,29 @@ RouteKind = Literal["local", "remote-engine", "api"]
 
 
 class Route(_Value, frozen=True):
-    """Where a request runs, and why."""
+    """Where a request runs, and why. `rule` is the row of the policy's table.
+
+    `note` is said to the user even when nobody asks why: that it does not run where it was meant to.
+    """
 
     kind: RouteKind
     model: str
     reason: str
+    rule: str = ""
+    note: str = ""
 
 
 class Routed(_Value, frozen=True, tag="routed"):
-    """The first event of every answer to `/ingle/ask`. `conversation` is the number of the one it is kept in, or 0."""
+    """The first event of every answer to `/ingle/ask`. `facts`: every fact that the decision used, by its name.
+
+    `conversation` is the number of the one that it is kept in, or 0. A second one follows where the first provider
+    failed before it said anything, and another one is asked.
+    """
 
     route: Route
     fit: Fit | None = None
     conversation: int = 0
+    facts: dict[str, Any] = {}
 
 
 class Fit(_Value, frozen=True):
@@ -271,34 +292,58 @@ class Reading(_Value, frozen=True, tag="reading"):
 class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     """`POST /ingle/ask`. Answered by one JSON event a line: Routed, Delta …, then Done or Failed.
 
-    `route`: "auto" lets the policy choose; "local" and "api" insist. `model` is an installed one for this question; ""
-    is the current one. With a `schema` (JSON schema) the answer is JSON that follows it. With `keep` the messages are
-    the instructions, if any, and one question; without it nothing is kept.
+    `route`: "auto" lets the policy choose; "local", "api" and "think" (the reasoning model) insist. `model` is an
+    installed one for this question; "" is the current one. With a `schema` (JSON schema) the answer is JSON that
+    follows it. With `keep` the messages are the instructions, if any, and one question; without it nothing is kept.
+    `task` names what the question is for: the settings may have a rule for it. `root` is the folder it is asked in,
+    `paths` are the files whose text it holds: both may be private.
     """
 
     messages: tuple[ChatMessage, ...]
-    route: Literal["auto", "local", "api"] = "auto"
+    route: Literal["auto", "local", "api", "think"] = "auto"
     max_tokens: Count | None = None
     temperature: float | None = None
     seed: Seed | None = None
     model: str = ""
     schema: dict[str, Any] | None = None
     keep: Keep | None = None
+    task: str = ""
+    root: str = ""
+    paths: tuple[str, ...] = ()
+
+
+class Letter(_Value, frozen=True):
+    """What would leave the machine, to the byte: `body` is UTF-8. `redactions` counts what was hidden, by kind.
+
+    `estimate` is the most it may cost, in US dollars; None where the price is not known.
+    """
+
+    destination: str
+    url: str
+    model: str
+    body: str
+    sha256: str
+    redactions: dict[str, int]
+    estimate: float | None = None
 
 
 class Plan(_Value, frozen=True):
     """`POST /ingle/route`, the answer to an AskRequest that is not asked: where it would run, and what would be sent.
 
-    `prompt` is what the local model would read, its special tokens spelled out.
+    `prompt` is what the local model would read, its special tokens spelled out; `letter` what an API model would get,
+    and `consent` whether the user has allowed that yet. `facts`: every fact that the decision used.
     """
 
     route: Route
     messages: tuple[ChatMessage, ...]
     fit: Fit | None = None
     prompt: str = ""
+    letter: Letter | None = None
+    consent: str = ""
+    facts: dict[str, Any] = {}
 
 
-Event = Routed | Reading | Started | Delta | Done | Failed
+Event = Routed | Reading | Started | Thinking | Delta | Done | Failed
 
 
 # --- conversations -------------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
 
 from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError
-from ingle_daemon.protocol import Delta, Done, Event, Reading, Routed, Started
+from ingle_daemon.protocol import Delta, Done, Event, Reading, Routed, Started, Thinking
 from ingle_shell.codeblock import FirstBlock
 from ingle_shell.render import answer_status, reading_notice, route_notice, unheeded_notice
 
@@ -25,7 +25,7 @@ class Output(Protocol):
 
     def write(self, text: str) -> None: ...
     def end_line(self) -> None: ...
-    def note(self, text: str, *, dim: bool = False) -> None: ...
+    def note(self, text: str, *, dim: bool = False, end: str = ...) -> None: ...
 
 
 def show(
@@ -43,13 +43,10 @@ def show(
     """
     answer = _Answer(output, at_once=not (as_json or complete), block=FirstBlock() if code_only else None)
     try:
-        for event in map(_typed, events):
+        for event in _without_thoughts(map(_typed, events), output):
             if isinstance(event, Routed):
                 answer.routed = event
-                if notice := route_notice(event.route):
-                    output.note(notice)
-                if notice := unheeded_notice(event.route, os.environ.get("INGLE_MODEL", "")):
-                    output.note(notice)
+                _announce(event, output)
             elif isinstance(event, Reading):
                 output.note(reading_notice(event), dim=True)
             elif isinstance(event, Started):
@@ -61,6 +58,10 @@ def show(
                     return
             elif isinstance(event, Done):
                 answer.end(event, as_json=as_json, complete=complete)
+    except IngleError as error:
+        if answer.whole:
+            error.details.setdefault("answer", answer.whole)  # what came before it broke off is not lost
+        raise
     finally:
         output.end_line()
 
@@ -75,7 +76,7 @@ class _Answer:
         self._at_once = at_once
         self._block = block
         self._pieces: list[str] = []  # what waits for the end
-        self._whole = ""  # the answer that a code block is looked for in
+        self.whole = ""
 
     @property
     def enough(self) -> bool:
@@ -83,8 +84,8 @@ class _Answer:
         return self._at_once and self._block is not None and self._block.ended
 
     def add(self, piece: str) -> None:
+        self.whole += piece
         if self._block:
-            self._whole += piece
             piece = self._block.feed(piece)
         self._show(piece)
 
@@ -118,7 +119,7 @@ class _Answer:
 
     def _expect_block(self) -> None:
         if self._block and not self._block.begun:
-            self._output.note(self._whole)
+            self._output.note(self.whole)
             raise IngleError("there is no code block in the answer, which stands above", hint="Ask without -x.")
 
 
@@ -128,6 +129,25 @@ def _cut_off(done: Done) -> DoesNotFit:
         hint="Raise --max-tokens, or bound the schema's strings and arrays (maxLength, maxItems).",
         n_predicted=done.timings.predicted_n,
     )
+
+
+def _announce(event: Routed, output: Output) -> None:
+    for notice in (route_notice(event.route), unheeded_notice(event.route, os.environ.get("INGLE_MODEL", ""))):
+        if notice:
+            output.note(notice)
+
+
+def _without_thoughts(events: Iterable[Event], output: Output) -> Iterator[Event]:
+    """The events that make the answer. What a model thinks before it answers goes beside it, dimmed."""
+    thinking = False
+    for event in events:
+        if isinstance(event, Thinking):
+            output.note(event.text, dim=True, end="")
+        elif thinking:
+            output.note("")
+        thinking = isinstance(event, Thinking)
+        if not thinking:
+            yield event
 
 
 def _as_json(answer: str, routed: Routed, done: Done) -> str:

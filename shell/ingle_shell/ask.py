@@ -29,40 +29,52 @@ def main() -> int:
     """The `ask` command."""
     options = parse(sys.argv[1:])
     try:
-        if options.template == "":
-            _list_templates()
-            return 0
-        if options.looks_after:
-            from ingle_shell.conversations import look_after
-
-            look_after(options)
-            return 0
-        if _wants_dialogue(options):
-            from ingle_shell.repl import run
-
-            return run(options)
-        request = _request(options)
-        if options.dry_run:
-            from ingle_shell.dry_run import show_plan
-
-            show_plan(request, as_json=options.as_json)
-            return 0
-        try:
-            _ask(request, options)
-        except NoModel as error:
-            if error.code != NoModel.code:
-                raise
-            from ingle_shell.first_run import install_first_model
-
-            install_first_model(error)
-            _ask(request, options)
+        return _run(options)
     except BrokenPipeError:
         return 0  # whoever reads the answer has read enough
     except (IngleError, KeyboardInterrupt) as error:
         from ingle_shell.screen import settle
 
         return settle("ask", error, as_json=options.as_json)
+
+
+def _run(options: Options) -> int:
+    if options.template == "":
+        _list_templates()
+    elif options.looks_after:
+        from ingle_shell.conversations import look_after
+
+        look_after(options)
+    elif _wants_dialogue(options):
+        from ingle_shell.repl import run
+
+        return run(options)
+    elif options.dry_run:
+        from ingle_shell.dry_run import show_plan
+
+        show_plan(_request(options), as_json=options.as_json)
+    else:
+        _ask_until_answered(_request(options), options)
     return 0
+
+
+def _ask_until_answered(request: dict[str, object], options: Options) -> None:
+    """The answer; once more when there was no model yet, or when the user lets a question leave or finish here."""
+    try:
+        _ask(request, options)
+    except NoModel as error:
+        if error.code != NoModel.code:
+            raise
+        from ingle_shell.first_run import install_first_model
+
+        install_first_model(error)
+        _ask(request, options)
+    except IngleError as error:
+        from ingle_shell.recovery import another_try
+
+        if (again := another_try(error, request)) is None:
+            raise
+        _ask(again, options)
 
 
 def _wants_dialogue(options: Options) -> bool:
@@ -95,24 +107,30 @@ def request_of(options: Options, question: str) -> dict[str, object]:
         "temperature": options.temperature,
         "model": options.model or None,
         "keep": keep_of(options, _text(" ".join(options.words))),
+        "root": _folder(),
     }
     return {key: value for key, value in request.items() if value is not None}
 
 
 def _request(options: Options) -> dict[str, object]:
     """Everything that the command line, the files it names and standard input say."""
-    if options.model and options.route == "api":
-        raise UsageError("-m names a model of this machine, --api asks another", hint="Leave one of them out.")
+    if options.model and options.route in ("api", "think"):
+        message = "-m names a model of this machine, --api and --think ask another"
+        raise UsageError(message, hint="Leave one of them out.")
+    paths: list[str] = []
     context, words, instruction = _piped_text().rstrip(), _text(" ".join(options.words)).strip(), ""
     if options.files or "@" in words:
         from ingle_shell.attachments.collect import collect
         from ingle_shell.screen import Screen
 
         attached, words = collect(options.files, words, _LARGEST_INPUT, Screen().note)
+        paths = [each.name.split(":")[0] for each in attached if "://" not in each.name]
         context = "\n\n".join([*(each.labelled for each in attached), *filter(None, [context])])
     if options.template is not None:
         instruction = _apply_template(options, options.template, has_context=bool(context))
     request = request_of(options, question_of([context, instruction, words]))
+    if paths:
+        request["paths"] = paths  # some may be private
     if options.schema:
         from ingle_shell.schema import read_schema
 
@@ -161,6 +179,15 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _folder() -> str | None:
+    """Where the question is asked: a workspace may keep what is asked in it on this machine."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109 - its import counts
+    except FileNotFoundError:  # somebody removed it
+        return None
+    return _text(folder)
 
 
 def _text(argument: str) -> str:

@@ -28,6 +28,11 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         lines.append(f"tokens  {fit['prompt_tokens']:,} of {fit['n_ctx']:,}, {fit['reserved']:,} kept for the answer")
     if route["kind"] == "local":
         lines.append("price   nothing, and nothing leaves this machine")
+    if letter := plan.get("letter"):
+        price = "unknown" if letter.get("estimate") is None else f"at most ${letter['estimate']:.4f}"
+        hidden = ", ".join(f"{count} {kind}" for kind, count in letter["redactions"].items()) or "nothing"
+        lines += [f"price   {price}", f"hidden  {hidden}", f"url     {letter['url']}", f"SHA-256 {letter['sha256']}"]
+        return "\n".join([*lines, "", "--- the body, to the byte", letter["body"]])
     for message in plan["messages"]:
         lines += ["", f"--- {message['role']}", message["content"]]
     return "\n".join(lines)

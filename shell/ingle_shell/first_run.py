@@ -15,7 +15,7 @@ from ingle_daemon.client import call, stream
 from ingle_daemon.errors import NoModel
 from ingle_daemon.protocol import Pulled, Pulling
 from ingle_shell.render import size
-from ingle_shell.screen import Screen
+from ingle_shell.screen import Screen, keyboard_of_user
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -64,20 +64,12 @@ def _pull_offered(models: _Models) -> None:
     if models.recommended and models.recommended != models.starter:
         offers.append(models.recommended)
     offer: Offer | None = models.starter
-    if screen.interactive and (keyboard := _keyboard()):
+    if screen.interactive and (keyboard := keyboard_of_user()):
         with keyboard:
             offer = choose(offers, keyboard, screen)
     if offer is None:
         raise NoModel("no model was fetched", hint="`ingle model pull` fetches one when you want it.")
     fetch(offer.name, screen)
-
-
-def _keyboard() -> TextIO | None:
-    """The user's terminal, also where standard input is a pipe; None where there is none."""
-    try:
-        return open("/dev/tty", encoding="utf-8", errors="replace")  # noqa: PTH123 - a device, not a path
-    except OSError:
-        return None
 
 
 def choose(offers: Sequence[Offer], keyboard: TextIO, screen: Screen) -> Offer | None:

@@ -143,6 +143,9 @@ def _add_model(parser: ArgumentParser) -> None:
         help="answer on this machine or not at all",
     )
     where.add_argument("--api", dest="route", action="store_const", const="api", help="ask the configured API model")
+    where.add_argument(
+        "--think", dest="route", action="store_const", const="think", help="ask the configured reasoning model"
+    )
     parser.add_argument(
         "-m", "--model", metavar="MODEL", help="ask another installed model, this once (`ingle model list`)"
     )

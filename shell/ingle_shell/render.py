@@ -71,8 +71,8 @@ def size(count: int) -> str:
 
 
 def route_notice(route: Route) -> str:
-    """What is said before an answer that is not made here; nothing before one that is."""
-    return "" if route.kind == "local" else f"asking {route.model} ({route.kind}): {route.reason}"
+    """What is said before an answer that is not made here, or is made here against the user's wish."""
+    return route.note if route.kind == "local" else f"asking {route.model} ({route.kind}): {route.reason}"
 
 
 def unheeded_notice(route: Route, wanted: str) -> str:

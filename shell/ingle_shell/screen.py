@@ -17,7 +17,7 @@ from ingle_shell.render import TerminalText, plain
 if TYPE_CHECKING:
     from ingle_shell.markdown import LiveMarkdown
 
-__all__ = ["Screen", "settle"]
+__all__ = ["Screen", "keyboard_of_user", "settle"]
 
 
 class Screen:
@@ -81,6 +81,14 @@ class Screen:
         if text:
             _put(self._out, text)
             self._mid_line = not text.endswith("\n")
+
+
+def keyboard_of_user() -> TextIO | None:
+    """The user's terminal, also where standard input is a pipe; None where there is none."""
+    try:
+        return open("/dev/tty", encoding="utf-8", errors="replace")  # noqa: PTH123 - a device, not a path
+    except OSError:
+        return None
 
 
 def settle(program: str, error: IngleError | KeyboardInterrupt, *, as_json: bool = False) -> int:

@@ -62,7 +62,7 @@ def test_settings_cannot_be_changed_after_they_were_read() -> None:
         ("[engine]\ncontext = 8192.5", ":2: engine.context: Expected `int`, got `float`"),
         ("[engine] # mine\n\nbatch = []", ":3: engine.batch: Expected `int`, got `array`"),
         ("[engine]\nkv_type = 'q4'", ":2: engine.kv_type: Invalid enum value 'q4'"),
-        ("[ api ]\nallow = 'yes'", ":2: api.allow: Expected `bool`, got `str`"),
+        ("[ api ]\nallow = 'yes'", ":2: api.allow: Expected `bool | null`, got `str`"),
         ("[api]\nprice_in = 'cheap'", ":2: api.price_in: Expected `float | null`, got `str`"),
         ("offline = true\nengine.context = 'x'", ":2: engine.context: Expected `int`, got `str`"),
         ("engine = {context = 'x'}", ":1: engine.context: Expected `int`, got `str`"),

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from ingle_daemon.backends.price_list import PriceList
 from ingle_daemon.backends.scripted import ScriptedBackend
 from ingle_daemon.config import Settings
 from ingle_daemon.engine.runner import Runner, RunnerOptions
 from ingle_daemon.engine.schema import to_grammar
 from ingle_daemon.errors import UsageError
 from ingle_daemon.protocol import AskRequest, ChatMessage
+from ingle_daemon.routing.consent import Consent
+from ingle_daemon.routing.egress import Egress
+from ingle_daemon.routing.ledger import Ledger, Limits
 from ingle_daemon.routing.router import Router
 from support import Instance
 
@@ -73,9 +77,11 @@ def test_what_cannot_be_promised_is_refused_with_its_place(schema: dict[str, Any
     assert said in refused.value.message
 
 
-async def test_a_bad_schema_is_refused_before_the_model_is_even_asked_for() -> None:
+async def test_a_bad_schema_is_refused_before_the_model_is_even_asked_for(tmp_path: Path) -> None:
     backend = ScriptedBackend.from_environment()
-    router = Router(backend, backend, Settings())
+    ledger, consent = Ledger(tmp_path / "ledger", Limits()), Consent(tmp_path / "consent")
+    egress = Egress(Settings(), ledger, consent, PriceList(tmp_path / "prices"), "")
+    router = Router(backend, backend, egress, Settings())
     request = AskRequest((ChatMessage("user", "hi"),), schema={"type": "string", "pattern": "x"})
     with pytest.raises(UsageError):
         await router.ask(request).__anext__()

@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import support
+from ingle_daemon import client
+from ingle_daemon.errors import IngleError, RefusedByPrivacy
 
 LONG = "word " * 100
 KEY = "sk-test-0123456789abcdef"
 
 
-class Provider(HTTPServer):
-    """An OpenAI-compatible API on loopback that remembers what it was asked."""
+class Provider(ThreadingHTTPServer):
+    """An OpenAI-compatible API on loopback that remembers what it was asked.
+
+    `broken` models break off in the middle; `refused` ones are answered with an error status.
+    """
+
+    request_queue_size = 512
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.bodies: list[bytes] = []
+        self.broken: set[str] = set()
+        self.refused: set[str] = set()
+        self.usage = {"prompt_tokens": 1000, "completion_tokens": 2000}
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Provider
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(raw)
+        self.server.bodies.append(raw)
         self.server.requests.append((self.headers.get("Authorization", ""), body))
+        if body["model"] in self.server.refused:
+            self.send_error(503)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        chunks = [
-            {"choices": [{"delta": {"content": "from "}}]},
-            {"choices": [{"delta": {"content": "afar"}, "finish_reason": "stop"}]},
-            {"choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 2000}},
-        ]
-        for chunk in chunks:
-            self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        self._chunk({"choices": [{"delta": {"reasoning": "let me see"}}]})
+        self._chunk({"choices": [{"delta": {"content": "from "}}]})
+        if body["model"] in self.server.broken:
+            return
+        self._chunk({"choices": [{"delta": {"content": "afar"}, "finish_reason": "stop"}]})
+        self._chunk({"choices": [], "usage": self.server.usage})
         self.wfile.write(b"data: [DONE]\n\n")
+
+    def _chunk(self, chunk: object) -> None:
+        self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -126,3 +146,207 @@ def test_a_provider_that_is_away_is_exit_code_6(instance: support.Instance, prov
     done = instance.run("ask", "--api", "hi")
     assert (done.returncode, done.stdout) == (6, "")
     assert "127.0.0.1" in done.stderr
+
+
+# --- roles, consent, privacy ---
+
+
+def test_thoughts_are_no_part_of_the_answer_and_think_asks_the_reasoning_model(
+    instance: support.Instance, provider: Provider
+) -> None:
+    configure(instance, provider, allow=True)
+    instance.configure(instance.config_file.read_text() + '[api.reasoning]\nmodel = "deep/model"\n')
+    request = {"messages": [{"role": "user", "content": "hi"}], "route": "think"}
+    events = list(instance.stream("/ingle/ask", request))
+    assert "".join(event["text"] for event in events if event["type"] == "delta") == "from afar"
+    assert [event["text"] for event in events if event["type"] == "thinking"] == ["let me see"]
+    assert provider.requests[0][1]["model"] == "deep/model"
+    assert provider.requests[0][0] == f"Bearer {KEY}"
+    assert instance.run("ask", "--api", "hi").stdout == "from afar\n"
+
+
+def test_a_role_with_a_url_of_its_own_never_gets_the_key_of_another(
+    instance: support.Instance, provider: Provider
+) -> None:
+    configure(instance, provider, allow=True, url="http://127.0.0.1:9/v1")
+    own = f'[api.reasoning]\nurl = "http://127.0.0.1:{provider.server_port}/v1"\nmodel = "deep"\n'
+    instance.configure(instance.config_file.read_text() + own + "allow = true\n")
+    list(instance.stream("/ingle/ask", {"messages": [{"role": "user", "content": "hi"}], "route": "think"}))
+    assert provider.requests[0][0] == ""
+
+
+def test_a_provider_that_fails_at_once_has_a_fallback(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider, allow=True)
+    provider.refused.add("far/model")
+    instance.configure(instance.config_file.read_text() + '[[api.fallback]]\nmodel = "other/model"\n')
+    done = instance.run("ask", "--api", "hi")
+    assert (done.returncode, done.stdout) == (0, "from afar\n")
+    assert "other/model" in done.stderr
+    assert [body["model"] for _, body in provider.requests] == [*["far/model"] * 3, "other/model"]
+    charged = [receipt["charged"] for receipt in instance.call("GET", "/ingle/ledger")["receipts"]]
+    assert charged == [0.005, 0.0]
+
+
+def test_what_had_begun_is_kept_and_never_asked_for_again(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider, allow=True)
+    provider.broken.add("far/model")
+    instance.configure(instance.config_file.read_text() + '[[api.fallback]]\nmodel = "other/model"\n')
+    done = instance.run("ask", "--api", "hi")
+    assert (done.returncode, done.stdout) == (6, "from \n")
+    assert len(provider.requests) == 1
+    (receipt,) = instance.call("GET", "/ingle/ledger")["receipts"]
+    assert receipt["outcome"] == "api_cut_off"
+    assert receipt["charged"] == receipt["estimate"] > 0
+
+
+def test_consent_is_given_once_and_can_be_taken_back(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider)
+    host = f"127.0.0.1:{provider.server_port}"
+    refused = instance.run("ask", "--api", "--json", "hi")
+    assert refused.returncode == 8
+    assert json.loads(refused.stdout)["error"]["consent"] == host
+    instance.call("POST", "/ingle/consent", {"host": host, "given": True})
+    assert instance.run("ask", "--api", "hi").stdout == "from afar\n"
+    assert host in instance.run("ingle", "consent", "list").stdout
+    assert instance.run("ingle", "consent", "revoke", host).returncode == 0
+    assert instance.run("ask", "--api", "hi").returncode == 8
+    assert len(provider.requests) == 1
+
+
+def test_a_dry_run_shows_every_byte_and_sends_none(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider, allow=True)
+    question = instance.root / "question.txt"
+    question.write_text("the password = 'corr3ct-h0rse' of bob@acme-corp.io")
+    shown = json.loads(instance.run("ingle", "route", "--dry-run", str(question), "--api", "--json").stdout)
+    assert provider.requests == []
+    assert instance.call("GET", "/ingle/ledger")["receipts"] == []
+    request = {"messages": [{"role": "user", "content": question.read_text()}], "route": "api"}
+    list(instance.stream("/ingle/ask", request))
+    assert provider.bodies == [shown["letter"]["body"].encode()]
+    assert b"h0rse" not in provider.bodies[0]
+    assert shown["facts"]["api_consent"] == "given"
+    (receipt,) = instance.call("GET", "/ingle/ledger")["receipts"]
+    assert receipt["sha256"] == shown["letter"]["sha256"]
+    assert receipt["redactions"] == {"keyword": 1, "e-mail": 1}
+
+
+def test_a_workspace_can_keep_everything_here_and_a_strangers_can_do_nothing_else(
+    instance: support.Instance, provider: Provider
+) -> None:
+    configure(instance, provider, allow=True)
+    work = instance.root / "work"
+    work.mkdir()
+    request = {"messages": [{"role": "user", "content": "hi"}], "route": "api", "root": str(work)}
+    for text, reason in (
+        ("offline = true", "says `offline = true`"),
+        ('[api]\nallow = true\nurl = "http://evil.example"', ".ingle.toml:1: "),
+        ("\nconsent = true", ".ingle.toml:2: "),
+        ("offline = = 1", ".ingle.toml:1: not valid TOML"),
+    ):
+        (work / ".ingle.toml").write_text(text)
+        with pytest.raises(RefusedByPrivacy) as refused:
+            instance.call("POST", "/ingle/route", request)
+        assert reason in refused.value.message
+        assert provider.requests == []
+        assert instance.call("POST", "/ingle/route", {**request, "route": "auto"})["route"]["kind"] == "local"
+
+
+# --- the budget ---
+
+
+def test_the_ledger_lists_and_exports_receipts(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider, allow=True)
+    instance.run("ask", "--api", "hi")
+    told = instance.run("ingle", "ledger").stdout
+    assert "far/model" in told
+    assert "1000 + 2000 tokens, $0.0050" in told
+    head, row = instance.run("ingle", "ledger", "--export", "csv").stdout.splitlines()
+    assert dict(zip(head.split(","), row.split(","), strict=True))["charged"] == "0.005"
+    assert json.loads(instance.run("ingle", "ledger", "--json").stdout)["spent"]["day"] == 0.005
+
+
+def test_at_the_limit_it_is_answered_here_or_exit_code_7(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider, allow=True)
+    instance.configure(instance.config_file.read_text() + "[budget]\nday = 0.006\n")
+    assert instance.run("ask", "--api", "--system", "", "hi").stdout == "from afar\n"
+    here = instance.run("ask", "--api", "--system", "", "hi")
+    assert (here.returncode, here.stdout) == (0, "You said: hi\n")
+    assert instance.run("ask", "summarise", input=LONG).returncode == 7
+    assert len(provider.requests) == 1
+
+
+def test_five_hundred_at_once_do_not_overspend_a_cent(instance: support.Instance, provider: Provider) -> None:
+    """Each costs $0.0005 and may cost $0.0008: 12 to 20 fit into a cent, whatever the order."""
+    configure(instance, provider, allow=True)
+    provider.usage = {"prompt_tokens": 100, "completion_tokens": 200}
+    instance.configure(instance.config_file.read_text() + "[budget]\nday = 0.01\n")
+    instance.start()
+    request = {"messages": [{"role": "user", "content": LONG}], "route": "api", "max_tokens": 200}
+    with instance.active():
+        ends = asyncio.run(_all_at_once(request, 500))
+    assert ends.count("done") == len(provider.requests)
+    assert 12 <= ends.count("done") <= 20
+    assert ends.count("budget_spent") == 500 - ends.count("done")
+    ledger = instance.call("GET", "/ingle/ledger?n=0")
+    assert ledger["spent"]["day"] <= 0.01
+    assert ledger["spent"]["day"] == pytest.approx(0.0005 * ends.count("done"))
+    assert {receipt["outcome"] for receipt in ledger["receipts"]} == {"answered"}
+
+
+async def _all_at_once(request: dict[str, Any], count: int) -> list[str]:
+    async def one() -> str:
+        try:
+            async for event in client.astream("/ingle/ask", request):
+                last = event["type"]
+        except IngleError as error:
+            return error.code
+        return str(last)
+
+    return await asyncio.gather(*(one() for _ in range(count)))
+
+
+# --- keys ---
+
+
+@pytest.mark.parametrize("source", ["env", "command", "keyring"])
+def test_a_key_is_nowhere_after_a_run(instance: support.Instance, provider: Provider, source: str) -> None:
+    configure(instance, provider, allow=True)
+    text = instance.config_file.read_text().replace('key_env = "FAR_KEY"\n', "")
+    kept = instance.root / "keyring.json"
+    instance.env["PYTHON_KEYRING_BACKEND"] = "plain_keyring.PlainKeyring"
+    instance.env["PLAIN_KEYRING"] = str(kept)
+    instance.env["PYTHONPATH"] = str(Path(__file__).parents[1])
+    script = instance.root / "print-key"
+    if source == "env":
+        text = text.replace("[api]\n", '[api]\nkey_env = "FAR_KEY"\n')
+    elif source == "command":
+        script.write_text(f"#!/bin/sh\necho {KEY}\n")
+        script.chmod(0o700)
+        text = text.replace("[api]\n", f"[api]\nkey_command = {json.dumps([str(script)])}\n")
+        del instance.env["FAR_KEY"]
+    else:
+        text = text.replace("[api]\n", '[api]\nkey = "far"\n')
+        del instance.env["FAR_KEY"]
+    instance.configure(text)
+    if source == "keyring":
+        assert "no key" in instance.run("ask", "--api", "hi").stderr
+        assert instance.run("ingle", "key", "set", "far", input=KEY + "\n").returncode == 0
+    printed = [
+        instance.run("ask", "--api", "hi"),
+        instance.run("ingle", "key", "list"),
+        instance.run("ingle", "ledger"),
+    ]
+    provider.refused.add("far/model")
+    printed.append(instance.run("ask", "--api", "--json", "hi"))
+    assert provider.requests[0][0] == f"Bearer {KEY}"
+    assert "there" in printed[1].stdout
+    for done in printed:
+        assert KEY not in done.stdout + done.stderr
+    arguments = Path(f"/proc/{instance.pid}/cmdline")
+    if arguments.exists():
+        assert KEY not in arguments.read_text()
+    holders = {file for file in instance.root.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()}
+    assert holders == {"env": set(), "command": {script}, "keyring": {kept}}[source]
+    if source == "keyring":
+        assert instance.run("ingle", "key", "rm", "far").returncode == 0
+        assert KEY not in kept.read_text()

@@ -54,6 +54,7 @@ def test_options_reach_the_daemon(instance: Instance, daemon: FakeDaemon) -> Non
             "route": "local",
             "max_tokens": 7,
             "temperature": 0,
+            "root": str(instance.root),
         }
     ]
 
@@ -69,7 +70,7 @@ def test_json_is_one_object_with_answer_route_timings_and_usage(instance: Instan
     daemon.play("/ingle/ask", answered("forty-two \x1b[1m", timings=timings))
     answer = json.loads(instance.run("ask", "--json", "how many?").stdout)
     assert answer["answer"] == "forty-two \x1b[1m"
-    assert answer["route"] == {"kind": "local", "model": "tiny", "reason": "it fits"}
+    assert answer["route"] == {"kind": "local", "model": "tiny", "reason": "it fits", "rule": "", "note": ""}
     assert answer["timings"].items() >= timings.items()
     assert answer["usage"] is None
 

@@ -34,13 +34,14 @@ from ingle_daemon.protocol import (
     Seed,
     Started,
     TextPrompt,
+    Thinking,
 )
 from ingle_daemon.routing.router import Router
 
 __all__ = ["routes"]
 
 Limit = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
-Events = AsyncGenerator[Routed | Started | Delta | Done, None]
+Events = AsyncGenerator[Routed | Started | Thinking | Delta | Done, None]
 
 _FINISH = {"end": "stop", "stop": "stop", "indent": "stop", "limit": "length", "time": "length"}
 _ids = itertools.count(1)
@@ -270,6 +271,8 @@ async def _collect(events: Events, head: _Head, whole: Shape) -> dict[str, Any]:
     text: list[str] = []
     async with contextlib.aclosing(events):
         async for event in events:
+            if isinstance(event, Thinking):
+                continue
             if isinstance(event, Delta):
                 text.append(event.text)
             elif isinstance(event, Done):
@@ -286,6 +289,8 @@ async def _pieces(events: Events, head: _Head, piece: Shape, *, usage: bool) -> 
             if isinstance(event, Delta):
                 if event.text:
                     yield head.piece(piece(event.text, None), chunk=True)
+            elif isinstance(event, Thinking):
+                yield head.piece({"delta": {"reasoning_content": event.text}, "finish_reason": None}, chunk=True)
             elif isinstance(event, Done):
                 closing = head.closing(event)
                 counted = closing.pop("usage")

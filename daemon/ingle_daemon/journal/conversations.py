@@ -70,6 +70,12 @@ class Log:
 
         return self._journal.run(work)
 
+    def reroute(self, turn: int, route: Route) -> None:
+        """Another model answers it than the one that it began with."""
+        update = "UPDATE turns SET route = ?, model = ?, reason = ? WHERE id = ?"
+        values = (route.kind, route.model, route.reason, turn)
+        self._journal.run(lambda connection: connection.execute(update, values))
+
     def append(self, turn: int, text: str) -> None:
         """More of the answer."""
         insert = "INSERT INTO pieces (turn, text) VALUES (?, ?)"

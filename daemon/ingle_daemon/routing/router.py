@@ -1,20 +1,23 @@
 """From a question to the model that answers it: count, decide, run. States the route before anything else.
 
 The decision is `policy.decide`'s alone; this module gathers the facts it needs and runs what it says. It knows
-backends by their seam, no HTTP shape, and no llama.cpp.
+backends by their seam, what leaves the machine by its one door (`egress.py`), no HTTP shape, and no llama.cpp.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
+
+import msgspec
 
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.remote import ApiModel
 from ingle_daemon.config import Settings
 from ingle_daemon.engine.schema import to_grammar
-from ingle_daemon.errors import NoModel
+from ingle_daemon.errors import ApiFailed, BudgetSpent, IngleError, NoModel
 from ingle_daemon.protocol import (
     AskRequest,
     ChatPrompt,
@@ -25,17 +28,47 @@ from ingle_daemon.protocol import (
     Limits,
     ModelInfo,
     Plan,
+    Route,
     Routed,
     Sampling,
     Started,
+    Thinking,
 )
 from ingle_daemon.routing import gate
-from ingle_daemon.routing.policy import Facts, decide
+from ingle_daemon.routing.egress import Egress, Terms
+from ingle_daemon.routing.policy import Decision, Facts, TaskRule, decide
+from ingle_daemon.routing.privacy import why_private
 
 __all__ = ["Router"]
 
 _PENALTY_WINDOW = 256
 """Tokens back to which a repetition counts: a few times the line that a small model repeats."""
+
+Answer = Started | Thinking | Delta | Done
+
+
+class _Question(msgspec.Struct, frozen=True):
+    """A request, counted, and what is known of it. `offers`: the API models that may be asked, in their order."""
+
+    request: AskRequest
+    backend: Backend
+    fit: Fit | None
+    facts: Facts
+    offers: tuple[Terms, ...]
+
+    def beside(self, offer: Terms | None) -> Facts:
+        """The facts, where `offer` is the API model in question."""
+        if offer is None:
+            return self.facts
+        return msgspec.structs.replace(
+            self.facts,
+            api_model=offer.model.name,
+            api_host=offer.model.host,
+            api_consent=offer.consent,
+            api_fit=offer.fit,
+            api_down=offer.model.down,
+            over_budget=offer.over_budget,
+        )
 
 
 class Router:
@@ -45,15 +78,16 @@ class Router:
         self,
         engine: Backend,
         local: Backend,
+        egress: Egress,
         settings: Settings,
         using: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext(),
     ) -> None:
         """`engine` answers what may go to the team's engine, where there is one; `local` is always this machine."""
         self._engine = engine
         self._local = local
+        self.egress = egress
         self._settings = settings
         self._using = using
-        self._api = ApiModel(settings.api)
 
     async def ask(
         self,
@@ -62,97 +96,174 @@ class Router:
         top_p: float = 0.95,
         repeat_penalty: float | None = None,
         stop: tuple[str, ...] = (),
-    ) -> AsyncGenerator[Routed | Started | Delta | Done, None]:
+    ) -> AsyncGenerator[Routed | Answer, None]:
         """Routed, Started, Delta …, Done. Raises what the policy refuses with, and the model's own errors.
 
-        What is None is taken from the settings.
+        What is None is taken from the settings. Where a provider fails before it said anything and another one may be
+        asked, a second Routed begins the answer anew.
         """
-        grammar = to_grammar(request.schema) if request.schema is not None else ""
+        sampling = self._sampling(request, top_p, repeat_penalty)
         async with (
             self._using(request.model),
-            contextlib.aclosing(self._answer(request, grammar, top_p, repeat_penalty, stop)) as events,
+            contextlib.aclosing(self._answer(request, sampling, stop)) as events,
         ):
             async for event in events:
                 yield event
 
-    async def plan(self, request: AskRequest) -> Plan:
-        """Where it would run and what would be sent. Raises what `ask` would, before it began."""
-        if request.schema is not None:
-            to_grammar(request.schema)
-        prompt = ChatPrompt(request.messages)
-        async with self._using(request.model):
-            info, fit = await self._count(prompt, request)
-            route = decide(self._facts(request, info, fit))
-            text = await self._local.render(prompt) if route.kind == "local" else ""
-        return Plan(route, request.messages, fit, text)
-
     async def _answer(
-        self, request: AskRequest, grammar: str, top_p: float, repeat_penalty: float | None, stop: tuple[str, ...]
-    ) -> AsyncGenerator[Routed | Started | Delta | Done, None]:
-        prompt = ChatPrompt(request.messages)
-        info, fit = await self._count(prompt, request)
-        route = decide(self._facts(request, info, fit))
-        yield Routed(route, fit)
-        temperature = request.temperature
-        if temperature is None:
-            temperature = self._settings.ask.temperature
-        reserved = fit.reserved if fit else gate.reserve(request.max_tokens, self._settings.api.context, self._default)
-        if route.kind == "api":
-            events = self._api.generate(
-                request.messages, max_tokens=reserved, temperature=temperature, schema=request.schema
-            )
-        else:
-            sampling = Sampling(
-                temperature=temperature,
-                top_p=top_p,
-                repeat_penalty=self._penalty(repeat_penalty, grammar),
-                repeat_last_n=_PENALTY_WINDOW,
-                seed=request.seed,
-            )
-            limits = Limits(max_tokens=reserved, stop=stop)
-            generate = GenerateRequest(prompt, sampling=sampling, limits=limits, grammar=grammar)
-            events = self._chosen(request).generate(generate)
-        async with contextlib.aclosing(events):
+        self, request: AskRequest, sampling: Sampling, stop: tuple[str, ...]
+    ) -> AsyncGenerator[Routed | Answer, None]:
+        question = await self._question(request)
+        offers = list(question.offers)
+        while True:
+            offer = _best(offers)
+            decision = decide(question.beside(offer))
+            route = _route(decision)
+            if route.kind != "api" or offer is None:
+                yield Routed(route, question.fit, facts=decision.facts)
+                events = self._here(question, sampling, stop)
+                async with contextlib.aclosing(events):
+                    async for event in events:
+                        yield event
+                return
+            said_nothing = True
+            try:
+                async with contextlib.aclosing(self._away(request, offer)) as answer:
+                    async for piece in answer:
+                        if isinstance(piece, Started):
+                            yield Routed(route, question.fit, facts=decision.facts)
+                        said_nothing = said_nothing and isinstance(piece, Started)
+                        yield piece
+            except BudgetSpent as spent:  # others were faster: the same question, with that known
+                offers = [msgspec.structs.replace(offer, over_budget=spent.message)]
+            except ApiFailed as failed:
+                offers.remove(offer)
+                if not said_nothing or not offers or failed.details.get("offline"):
+                    raise
+            else:
+                return
+
+    async def plan(self, request: AskRequest) -> Plan:
+        """Where it would run and what would be sent, without sending it. Raises what `ask` would, before it began.
+
+        What only waits for the user's consent is shown: it is what the user would consent to.
+        """
+        async with self._using(request.model):
+            return await self._planned(await self._question(request))
+
+    async def _planned(self, question: _Question) -> Plan:
+        request = question.request
+        offer = _best(question.offers)
+        facts = question.beside(offer)
+        consent = facts.api_consent
+        if consent == "asked for":
+            facts = msgspec.structs.replace(facts, api_consent="given")
+        decision = decide(facts)
+        route = _route(decision)
+        if route.kind != "api" or offer is None:
+            prompt = await question.backend.render(ChatPrompt(request.messages))
+            return Plan(route, request.messages, question.fit, prompt, facts=decision.facts)
+        prepared = await self.egress.prepare(offer, request, self._temperature(request))
+        letter, messages = prepared.letter, prepared.redacted.messages
+        return Plan(route, messages, offer.fit, letter=letter, consent=consent, facts=decision.facts)
+
+    async def _away(self, request: AskRequest, offer: Terms) -> AsyncGenerator[Answer, None]:
+        prepared = await self.egress.prepare(offer, request, self._temperature(request))
+        async with contextlib.aclosing(self.egress.send(prepared)) as events:
             async for event in events:
                 yield event
 
-    def _chosen(self, request: AskRequest) -> Backend:
-        """A model that is named is one of this machine, and only its engine holds an answer to a grammar."""
-        here = request.route == "local" or request.model or request.schema is not None
-        return self._local if here else self._engine
+    def _here(
+        self, question: _Question, sampling: Sampling, stop: tuple[str, ...]
+    ) -> AsyncGenerator[Started | Delta | Done, None]:
+        assert question.fit is not None, "what runs here was counted here"
+        limits = Limits(max_tokens=question.fit.reserved, stop=stop)
+        prompt = ChatPrompt(question.request.messages)
+        generate = GenerateRequest(prompt, sampling=sampling, limits=limits, grammar=_grammar(question.request))
+        return question.backend.generate(generate)
 
-    def _penalty(self, wanted: float | None, grammar: str) -> float:
+    def _sampling(self, request: AskRequest, top_p: float, repeat_penalty: float | None) -> Sampling:
         """A grammar repeats itself by nature: a penalty on quotes would keep strings from ending."""
-        if wanted is not None or grammar:
-            return wanted or 1.0
-        return self._settings.ask.repeat_penalty
+        if repeat_penalty is None:
+            repeat_penalty = self._settings.ask.repeat_penalty if request.schema is None else 1.0
+        return Sampling(
+            temperature=self._temperature(request),
+            top_p=top_p,
+            repeat_penalty=repeat_penalty,
+            repeat_last_n=_PENALTY_WINDOW,
+            seed=request.seed,
+        )
 
-    @property
-    def _default(self) -> int:
-        return self._settings.ask.max_tokens
+    def _temperature(self, request: AskRequest) -> float:
+        return self._settings.ask.temperature if request.temperature is None else request.temperature
 
-    async def _count(self, prompt: ChatPrompt, request: AskRequest) -> tuple[ModelInfo | None, Fit | None]:
-        """The local model and the exact count; neither where there is no local model but the API may do without."""
-        try:
-            info = await self._chosen(request).info()
-        except NoModel:
-            if request.route == "api":
-                return None, None
-            raise
-        reserved = gate.reserve(request.max_tokens, info.n_ctx, self._default)
-        return info, await self._chosen(request).fit(prompt, reserved)
-
-    def _facts(self, request: AskRequest, info: ModelInfo | None, fit: Fit | None) -> Facts:
-        api = self._settings.api
-        return Facts(
+    async def _question(self, request: AskRequest) -> _Question:
+        _grammar(request)  # a schema that is none is refused before anything is done
+        private = await asyncio.to_thread(why_private, request.root, request.paths, self._settings.privacy.private)
+        task_rule: TaskRule = self._settings.tasks.get(request.task, "")
+        stays = bool(private) or "local" in (request.route, request.route == "auto" and task_rule)
+        # A model that is named is one of this machine, and only its engine holds an answer to a grammar.
+        here = stays or request.model or request.schema is not None
+        backend = self._local if here else self._engine
+        info, fit = await self._count(backend, request)
+        facts = Facts(
             wanted=request.route,
             fit=fit,
             local_model=info.name if info else "",
             where=info.where if info else "local",
             context_max=info.n_ctx_train if info else 0,
+            task=request.task,
+            task_rule=task_rule,
             offline=self._settings.offline,
-            api_configured=bool(api.url and api.model),
-            api_allowed=api.allow,
-            api_model=api.model,
-            api_context=api.context,
+            private=private,
         )
+        models = self._models(request, fit, task_rule)
+        if models:
+            consent = self.egress.consented(models[0])
+            facts = msgspec.structs.replace(
+                facts,
+                api_configured=True,
+                api_model=models[0].name,
+                api_host=models[0].host,
+                api_consent=consent,
+            )
+        may_leave = request.route != "local" and not self._settings.offline and not private
+        offers = [await self.egress.terms(model, request, fit) for model in models if may_leave]
+        return _Question(request, backend, fit, facts, tuple(offers))
+
+    def _models(self, request: AskRequest, fit: Fit | None, task_rule: TaskRule) -> list[ApiModel]:
+        """Those that come into question. What plainly stays here is not kept waiting for any network or ledger."""
+        asked = request.route in ("api", "think") or (request.route == "auto" and task_rule in ("api", "think"))
+        if not asked and fit is not None and gate.fits(fit):
+            return []
+        think = "think" in (request.route, request.route == "auto" and task_rule)
+        return self.egress.candidates("reasoning" if think else "default")
+
+    async def _count(self, backend: Backend, request: AskRequest) -> tuple[ModelInfo | None, Fit | None]:
+        """Its model and the exact count; neither where there is no local model but the API may do without."""
+        try:
+            info = await backend.info()
+        except NoModel:
+            if request.route in ("api", "think"):
+                return None, None
+            raise
+        reserved = gate.reserve(request.max_tokens, info.n_ctx, self._settings.ask.max_tokens)
+        return info, await backend.fit(ChatPrompt(request.messages), reserved)
+
+
+def _grammar(request: AskRequest) -> str:
+    return "" if request.schema is None else to_grammar(request.schema)
+
+
+def _best(offers: list[Terms] | tuple[Terms, ...]) -> Terms | None:
+    """The first that may be asked and is not known to be down; else the first, so that it is said what is wrong."""
+    ready = (offer for offer in offers if offer.consent == "given" and not offer.model.down)
+    return next(ready, offers[0] if offers else None)
+
+
+def _route(decision: Decision) -> Route:
+    """The route; raises what refuses it, with the reasons."""
+    if isinstance(decision.outcome, IngleError):
+        decision.outcome.details.update(rule=decision.rule, facts=decision.facts)
+        raise decision.outcome
+    return decision.outcome

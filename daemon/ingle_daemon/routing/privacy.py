@@ -1,0 +1,129 @@
+"""What may never leave: the user's private patterns, secret files, and workspaces that say so of themselves.
+
+A workspace's `.ingle.toml` may come with a stranger's repository. It can forbid and nothing else: it has no word for a
+provider, a key or consent, and one that holds anything unknown, or cannot be read, forbids everything.
+
+    offline = true                    # nothing asked in this workspace leaves
+    private = ["*.sql", "customers/"] # nothing asked about such a file does
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pathspec
+import tomli
+
+from ingle_daemon.workspace.ignore import Ignore, is_secret
+from ingle_daemon.workspace.reading import read_regular
+
+__all__ = ["FILE", "why_private"]
+
+FILE = ".ingle.toml"
+_LARGEST = 64 * 1024
+
+
+class _Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    offline: bool = False
+    private: tuple[str, ...] = ()
+
+
+class _Unreadable(Exception):
+    """Says what is wrong, with the line."""
+
+
+def why_private(root: str, paths: Sequence[str], private: Sequence[str]) -> str:
+    """Why what is asked in the folder `root`, about the files `paths`, may not leave; "" where it may.
+
+    `private` are the user's own patterns, as in .gitignore; one that begins with ~ or / is meant from there on.
+    """
+    folder = Path(os.path.abspath(root)) if root else None  # noqa: PTH100 - a link's own name counts, not its target's
+    files = [Path(os.path.abspath(os.path.join(root or "/", os.path.expanduser(path)))) for path in paths]  # noqa: PTH100, PTH111, PTH118
+    patterns = [os.path.expanduser(pattern) for pattern in private]  # noqa: PTH111 - no path yet
+    mine = pathspec.GitIgnoreSpec.from_lines(patterns)
+    for file in files:
+        if is_secret(str(file)):
+            return f"{file.name} is a file of secrets"
+    for path in (*files, *([folder] if folder else [])):
+        if _matched(mine, path):
+            return f"{path} is private by [privacy] private"
+    starts = {*(file.parent for file in files), *([folder] if folder else [])}
+    for start in sorted(starts):
+        if reason := _forbidden_by_workspace(start, files):
+            return reason
+    return ""
+
+
+def _matched(spec: pathspec.GitIgnoreSpec, path: Path) -> bool:
+    """Whether the path, or a folder that it lies in, matches."""
+    name = str(path).lstrip("/")
+    return spec.match_file(name) or spec.match_file(f"{name}/")
+
+
+def _forbidden_by_workspace(start: Path, files: Sequence[Path]) -> str:
+    """What the rule files from `start` upwards say. The home folder, and what lies above it, is no workspace."""
+    home = Path.home()
+    for folder in (start, *start.parents):
+        if folder == home or folder in home.parents:
+            break
+        try:
+            rules = _read(folder)
+        except _Unreadable as exc:
+            return f"{exc}; while that is so, nothing leaves this workspace"
+        if rules is None:
+            continue
+        if rules.offline:
+            return f"{folder / FILE} says `offline = true`"
+        spec = pathspec.GitIgnoreSpec.from_lines(rules.private)
+        for file in files:
+            if file.is_relative_to(folder) and spec.match_file(str(file.relative_to(folder))):
+                return f"{file} is private by {folder / FILE}"
+    if start.is_dir() and Ignore(start).private:
+        return f"{start} is private by its .ingleignore"
+    return ""
+
+
+def _read(folder: Path) -> _Rules | None:
+    """The rules of this folder; None where it has none. Raises _Unreadable when they cannot be understood."""
+    path = folder / FILE
+    if not os.path.lexists(path):
+        return None
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise _Unreadable(f"{path} cannot be read: {exc.strerror}") from exc
+    try:
+        found = read_regular(handle, FILE, _LARGEST)
+    finally:
+        os.close(handle)
+    if found is None or found.data is None:
+        raise _Unreadable(f"{path} is no regular file of at most {_LARGEST >> 10} KiB")
+    return _parsed(str(path), found.data)
+
+
+def _parsed(path: str, data: bytes) -> _Rules:
+    try:
+        text = data.decode("utf-8")
+        rules = msgspec.convert(tomli.loads(text), _Rules)
+        pathspec.GitIgnoreSpec.from_lines(rules.private)
+    except tomli.TOMLDecodeError as exc:
+        raise _Unreadable(f"{path}:{exc.lineno}: not valid TOML: {exc.msg}") from exc
+    except msgspec.ValidationError as exc:
+        raise _Unreadable(f"{path}:{_line_of(text, str(exc))}: {exc}") from exc
+    except ValueError as exc:  # no UTF-8, or a pattern that is none
+        raise _Unreadable(f"{path}:1: {exc}") from exc
+    return rules
+
+
+def _line_of(text: str, message: str) -> int:
+    """The line of the key that the message names."""
+    named = re.search(r"unknown field `([^`]+)`|at `\$\.(\w+)", message)
+    key = re.escape(named[1] or named[2]) if named else ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if key and re.match(rf"\s*\[*\s*[\"']?{key}\b", line):
+            return number
+    return 1
