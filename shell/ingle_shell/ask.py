@@ -39,6 +39,10 @@ def main() -> int:
 
 
 def _run(options: Options) -> int:
+    if options.suggest:
+        from ingle_shell.command.flow import command_for
+
+        return command_for(options, _text(" ".join(options.words)), _piped_text())
     if options.template == "":
         _list_templates()
     elif options.looks_after:

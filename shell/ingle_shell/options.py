@@ -25,6 +25,7 @@ examples:
   git diff --staged | ask -t commit                 ask -t     (lists the templates)
   ask -x "a regex for an IPv4 address in Python" > ip.py
   ask -c "and on macOS?"          go on with the last conversation of this terminal
+  ask -s "the ten biggest files here"
   ask --json -- "what does tar -x do?" | jq -r .answer
 
 attachments:
@@ -57,6 +58,8 @@ class Options:
     log: bool = True
     dry_run: bool = False
     as_json: bool = False
+    suggest: bool = False
+    shell: str = ""
     plain: bool = False
     last: bool = False
     conversation: int = 0
@@ -149,6 +152,13 @@ def _add_model(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-m", "--model", metavar="MODEL", help="ask another installed model, this once (`ingle model list`)"
     )
+    parser.add_argument(
+        "-s",
+        "--suggest",
+        action="store_true",
+        help="suggest one command, checked; you choose whether it is run. Without a terminal it is only printed",
+    )
+    parser.add_argument("--shell", metavar="NAME", help="suggest for this shell: bash, zsh, fish, sh (yours)")
     parser.add_argument("--max-tokens", type=_count, metavar="N", help="the longest answer, in tokens")
     parser.add_argument(
         "--temperature",

@@ -1,0 +1,156 @@
+"""`ask -s`, from the wish to what becomes of the command. Knows the order of things; each of them is elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from ingle_daemon.client import stream
+from ingle_daemon.errors import IngleError, Interrupted, NoModel, UsageError
+from ingle_daemon.protocol import Delta, Event, Route, Routed
+from ingle_shell.command import suggestion as words
+from ingle_shell.command.card import as_json, card, needs_word, risk_line, warnings
+from ingle_shell.command.menu import Terminal, choose
+from ingle_shell.command.run import copy, edit, hand_over, run
+from ingle_shell.command.shells import Shell, users_shell
+from ingle_shell.command.suggestion import Message, Suggestion
+from ingle_shell.command.verify import Checked, check
+from ingle_shell.options import Options
+from ingle_shell.render import plain, route_notice
+from ingle_shell.screen import Screen
+
+__all__ = ["command_for"]
+
+_LONGEST_ANSWER = 300  # tokens: a command and a sentence
+_EXPLANATION = 500
+
+
+def command_for(options: Options, wish: str, context: str) -> int:
+    """Suggest a command for `wish`, and do with it what the user chooses. Returns the exit code."""
+    if not wish.strip():
+        raise UsageError("there is no wish", hint='Try: ask -s "the ten biggest files here"')
+    shell = users_shell(options.shell, os.environ)
+    asker = _Asker(options, Screen())
+    try:
+        return _command(asker, shell, words.request(wish, shell.name, _system(), context))
+    except NoModel as error:
+        if error.code != NoModel.code:
+            raise
+        from ingle_shell.first_run import install_first_model
+
+        install_first_model(error)
+        return _command(asker, shell, words.request(wish, shell.name, _system(), context))
+
+
+class _Asker:
+    """Asks the daemon, and says what there is to say beside the answer."""
+
+    def __init__(self, options: Options, screen: Screen) -> None:
+        self.options, self.screen = options, screen
+        self.route: Route | None = None
+
+    def answer(self, messages: Sequence[Message], *, limit: int = _LONGEST_ANSWER) -> str:
+        body = {"messages": list(messages), "route": self.options.route, "temperature": self.options.temperature or 0.0}
+        body["max_tokens"] = self.options.max_tokens or limit
+        pieces = []
+        with stream("/ingle/ask", body) as events:
+            for event in (msgspec.convert(event, Event) for event in events):
+                if isinstance(event, Routed):
+                    self.route = event.route
+                    if notice := route_notice(event.route):
+                        self.screen.note(notice)
+                elif isinstance(event, Delta):
+                    pieces.append(event.text)
+        return "".join(pieces)
+
+
+def _command(asker: _Asker, shell: Shell, messages: list[Message]) -> int:
+    terminal = None if asker.options.as_json else Terminal.open()
+    if terminal:
+        asker.screen.note("looking for a command …", dim=True)
+    suggested, checked = _suggest(asker, shell, messages)
+    if terminal:
+        return _offer(asker, shell, messages, suggested, checked, terminal)
+    _print(asker, suggested, checked)
+    return 0
+
+
+def _suggest(asker: _Asker, shell: Shell, messages: list[Message]) -> tuple[Suggestion, Checked]:
+    """A suggestion that stands its checks, if the second one does where the first did not."""
+    first = words.parse(asker.answer(messages), shell.name)
+    checked = check(first.command, shell, os.environ)
+    if checked.command and not checked.complaints:
+        return first, checked
+    complaints = checked.complaints or ("there is no command in it",)
+    second = words.parse(asker.answer(words.again(messages, first, complaints)), shell.name)
+    rechecked = check(second.command, shell, os.environ)
+    if rechecked.command and (not checked.command or len(rechecked.complaints) < len(checked.complaints)):
+        return second, rechecked
+    if not checked.command:
+        raise IngleError("the model gave no command", hint="Say it in other words, or ask a larger model.")
+    return first, checked
+
+
+def _print(asker: _Asker, suggested: Suggestion, checked: Checked) -> None:
+    """Where nobody can choose: the command alone, and beside it what is to be said of it. Nothing is run."""
+    if asker.options.as_json:
+        route = msgspec.structs.asdict(asker.route) if asker.route else None
+        asker.screen.write(json.dumps({**as_json(checked, plain(suggested.explanation)), "route": route}))
+    else:
+        asker.screen.write(checked.command)
+        for warning in [risk_line(checked.risk), *warnings(checked)]:
+            asker.screen.note(warning)
+    asker.screen.end_line()
+
+
+def _offer(
+    asker: _Asker, shell: Shell, messages: list[Message], suggested: Suggestion, checked: Checked, terminal: Terminal
+) -> int:
+    """Show the command and do what the user chooses, until that ends it."""
+    while True:
+        terminal.write("".join(f"{line}\n" for line in card(checked, suggested.explanation, terminal.width)))
+        choice = choose(terminal, runnable=checked.runnable, needs_word=needs_word(checked))
+        if choice == "run":
+            return 0 if hand_over(checked.command, os.environ) else run(shell, checked.command, terminal)
+        if choice == "copy":
+            asker.screen.note(copy(checked.command, terminal), dim=True)
+            return 0
+        if choice == "edit":
+            edited = _typed(checked.command, terminal)
+            suggested = Suggestion(edited, "") if edited != checked.command else suggested
+            checked = check(edited, shell, os.environ)
+        elif choice == "explain":
+            text = asker.answer(words.explaining(checked.command, shell.name), limit=_EXPLANATION)
+            terminal.write(f"{plain(text).strip()}\n\n")
+        elif choice == "refine":
+            change = _typed("", terminal, label="change: ")
+            messages = words.refined(messages, suggested, change)
+            suggested, checked = _suggest(asker, shell, messages)
+        else:
+            return Interrupted.exit_code
+
+
+def _typed(text: str, terminal: Terminal, *, label: str = "> ") -> str:
+    """What the user makes of `text`. Nothing at all, and Ctrl-D, mean that they want no more of it."""
+    try:
+        typed = edit(text, terminal, label=label)
+    except EOFError:
+        typed = ""
+    if not typed:
+        raise KeyboardInterrupt
+    return typed
+
+
+def _system() -> str:
+    """The operating system by the name that models know it by."""
+    if sys.platform == "darwin":
+        return "macOS"
+    try:
+        return platform.freedesktop_os_release().get("NAME", "Linux")
+    except OSError:
+        return platform.system()
