@@ -42,7 +42,7 @@ def _run(options: Options) -> int:
     if options.suggest:
         from ingle_shell.command.flow import command_for
 
-        return command_for(options, _text(" ".join(options.words)), _piped_text())
+        return command_for(options, _text(" ".join(options.words)), _context(options))
     if options.template == "":
         _list_templates()
     elif options.looks_after:
@@ -83,7 +83,7 @@ def _ask_until_answered(request: dict[str, object], options: Options) -> None:
 
 def _wants_dialogue(options: Options) -> bool:
     """Nothing is asked, and somebody sits there."""
-    asks = options.words or options.files or options.template is not None or options.dry_run
+    asks = options.words or options.files or options.template is not None or options.dry_run or options.failure
     return not asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
 
 
@@ -122,7 +122,7 @@ def _request(options: Options) -> dict[str, object]:
         message = "-m names a model of this machine, --api and --think ask another"
         raise UsageError(message, hint="Leave one of them out.")
     paths: list[str] = []
-    context, words, instruction = _piped_text().rstrip(), _text(" ".join(options.words)).strip(), ""
+    context, words, instruction = _context(options).rstrip(), _text(" ".join(options.words)).strip(), ""
     if options.files or "@" in words:
         from ingle_shell.attachments.collect import collect
         from ingle_shell.screen import Screen
@@ -130,6 +130,8 @@ def _request(options: Options) -> dict[str, object]:
         attached, words = collect(options.files, words, _LARGEST_INPUT, Screen().note)
         paths = [each.name.split(":")[0] for each in attached if "://" not in each.name]
         context = "\n\n".join([*(each.labelled for each in attached), *filter(None, [context])])
+    if options.failure and not words:
+        words = "Why, and what is right?"
     if options.template is not None:
         instruction = _apply_template(options, options.template, has_context=bool(context))
     request = request_of(options, question_of([context, instruction, words]))
@@ -197,6 +199,15 @@ def _folder() -> str | None:
 def _text(argument: str) -> str:
     """A command-line argument as text: bytes in it that are no UTF-8 (of a file's name, say) become U+FFFD."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _context(options: Options) -> str:
+    """What was piped in; with `--last` behind the command that failed last."""
+    if not options.failure:
+        return _piped_text()
+    from ingle_shell.failure import last_failure
+
+    return f"{last_failure(os.environ)}\n\n{_piped_text()}"
 
 
 def _piped_text() -> str:

@@ -60,6 +60,7 @@ class Options:
     as_json: bool = False
     suggest: bool = False
     shell: str = ""
+    failure: bool = False
     plain: bool = False
     last: bool = False
     conversation: int = 0
@@ -159,6 +160,9 @@ def _add_model(parser: ArgumentParser) -> None:
         help="suggest one command, checked; you choose whether it is run. Without a terminal it is only printed",
     )
     parser.add_argument("--shell", metavar="NAME", help="suggest for this shell: bash, zsh, fish, sh (yours)")
+    parser.add_argument(
+        "--last", dest="failure", action="store_true", help="about the command that failed last (see `ingle init`)"
+    )
     parser.add_argument("--max-tokens", type=_count, metavar="N", help="the longest answer, in tokens")
     parser.add_argument(
         "--temperature",

@@ -32,6 +32,8 @@ _EXPLANATION = 500
 
 def command_for(options: Options, wish: str, context: str) -> int:
     """Suggest a command for `wish`, and do with it what the user chooses. Returns the exit code."""
+    if options.failure:
+        wish = wish.strip() or "Give the command that was meant."
     if not wish.strip():
         raise UsageError("there is no wish", hint='Try: ask -s "the ten biggest files here"')
     shell = users_shell(options.shell, os.environ)

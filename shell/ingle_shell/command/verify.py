@@ -79,7 +79,7 @@ def check(text: str, shell: Shell, environment: Mapping[str, str]) -> Checked:
     """Everything that can be found out about the command `text` without running it."""
     shown = undisguise(text)
     script = read(shown.text, shell.name)
-    situation = Situation(shell.name, _Disk(), _aliases(environment), _functions(environment))
+    situation = Situation(shell.name, _Disk(), _aliases(environment), _functions(environment, shell))
     calls = [call for outer in script.calls for call in unwrap(outer.words)]
     return Checked(
         shown.text,
@@ -173,8 +173,10 @@ class _Disk:
         return not os.access(path, os.W_OK)
 
 
-def _functions(environment: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(environment.get("INGLE_FUNCTIONS", "").split())
+def _functions(environment: Mapping[str, str], shell: Shell) -> frozenset[str]:
+    """The user's functions. fish comes with some of its own, which wrap the program or builtin of the same name."""
+    functions = frozenset(environment.get("INGLE_FUNCTIONS", "").split())
+    return functions - own_names(shell) if shell.name == "fish" else functions
 
 
 def _aliases(environment: Mapping[str, str]) -> dict[str, str]:

@@ -92,7 +92,8 @@ def test_the_reason_names_what_destroys() -> None:
 
 
 _PIECES = (
-    "ls rm -rf / ~ $x ${x} $(ls) `ls` | || && ; & \n ( ) { } [ ] [[ ]] < > >> <<E <<< 2>&1 ' \" \\ * ? # ! = eval sh -c "
+    "ls rm -rf / ~ $x ${x} $(ls) `ls` | || && ; & \n ( ) { } [ ] [[ ]] < > >> <<E <<< 2>&1 ' \" \\ * ? # ! = eval "
+    "sh -c "
     "find -exec {} + xargs sudo env git -C push -f if then fi for in do done case esac while function f() end begin "
     "sed s/a/b/ awk -i dd of=x curl -o -- - é \u202e \x1b"
 )
