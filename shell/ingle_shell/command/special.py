@@ -58,7 +58,11 @@ def _tar(words: Words, situation: Situation) -> Risk:
         return READS
     first = arguments[0].text
     mode = first if not first.startswith("-") else "".join(w.text[1:] for w in arguments if re.match(r"-[^-]", w.text))
-    if any(has_flag(flag, arguments) for flag in _RUNNING_TAR) or any(word.free for word in arguments):
+    if (
+        set(first) & set("IF")
+        or any(has_flag(flag, arguments) for flag in _RUNNING_TAR)
+        or any(word.free for word in arguments)
+    ):
         return unknown("tar may run another program")
     if (
         has_flag("--remove-files", arguments)
@@ -126,6 +130,9 @@ _HARMLESS_SED = re.compile(
 )
 
 
+_PLAIN_SED = re.compile(r"-[nErsuz]+|--|--(quiet|silent|posix|regexp-extended|null-data|separate|debug|version|help)")
+
+
 def _sed(words: Words, _: Situation) -> Risk:
     arguments, scripts, in_place, backup = list(words[1:]), [], False, False
     if any(word.free for word in arguments) or has_flag("-f", arguments) or has_flag("--file", arguments):
@@ -143,6 +150,8 @@ def _sed(words: Words, _: Situation) -> Risk:
             in_place, backup = True, bool(match[1])
         elif not text.startswith("-"):
             plain.append(arguments[index])
+        elif not _PLAIN_SED.fullmatch(text):
+            return unknown(f"the option {text} of sed is not understood")
         index += 1
     scripts = scripts or plain[:1]
     if not all(script.known and _harmless_sed(script.text) for script in scripts):

@@ -102,6 +102,9 @@ _EXPANSIONS = names(
 _PLACES = re.compile(r"\$\{?(HOME|PWD|OLDPWD|USER|LOGNAME|TMPDIR|UID)\b\}?")  # never begin with a dash
 _SIMPLE_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
+# An index is evaluated even where the name came quoted: test -v 'a[$(rm x)]', printf -v, read, let, arithmetic.
+_HIDDEN_CODE = re.compile(r"\[[^\]]*(?:\$\(|`)")
+_LITERAL = names("raw_string string_content word single_quote_string")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=")
 
 
@@ -148,6 +151,8 @@ class _Reader:
             self._functions.extend(_source(name) for name in node.children_by_field_name("name"))
         elif kind == "expansion" and "@" in _source(node):
             self._oddities.append(f"{_source(node)} may run what its variable holds")
+        elif kind in _LITERAL and _HIDDEN_CODE.search(_source(node)):
+            self._oddities.append(f"{_source(node)} would run what stands in its brackets, where it is taken as a name")
         elif kind == "extglob_pattern" and self._shell == "zsh":
             self._oddities.append(f"{_source(node)} may run code of its own")
         elif node.is_named and kind not in _STATEMENTS and kind not in _WORDS and kind != "ERROR":
