@@ -66,5 +66,7 @@ def edit(command: str, terminal: Terminal, *, label: str = "> ") -> str:
         os.fdopen(os.dup(terminal.descriptor), encoding="utf-8", errors="replace") as keyboard,
         os.fdopen(os.dup(terminal.descriptor), "w", encoding="utf-8", errors="replace") as screen,
     ):
-        session: PromptSession[str] = PromptSession(input=create_input(keyboard), output=Vt100_Output.from_pty(screen))
+        output = Vt100_Output.from_pty(screen)
+        output.enable_cpr = False  # where the cursor stands does not matter, and not every terminal answers
+        session: PromptSession[str] = PromptSession(input=create_input(keyboard), output=output)
         return session.prompt(label, default=command).strip()

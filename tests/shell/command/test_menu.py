@@ -182,7 +182,7 @@ def test_explain_explains_and_asks_again(offered: Instance, spawn: Spawn) -> Non
 def test_refine_suggests_another(offered: Instance, spawn: Spawn) -> None:
     child = ask(spawn, "list")
     child.send("f")
-    child.expect_exact("change: ")
+    child.expect_exact("change:")
     child.send("louder\r")
     child.expect_exact("│ echo LOUD")
     child.expect_exact(MENU)
