@@ -254,7 +254,8 @@ def test_model_schema_and_no_log_reach_the_daemon(instance: Instance, daemon: Fa
     (instance.root / "s.json").write_text('{"type": "object"}')
     instance.run("ask", "-m", "big", "-n", "--schema", "s.json", "why?")
     body = daemon.bodies("/ingle/ask")[0]
-    assert (body["model"], body["log"], body["schema"]) == ("big", False, {"type": "object"})
+    assert (body["model"], body["schema"]) == ("big", {"type": "object"})
+    assert "keep" not in body
 
 
 @pytest.mark.parametrize(
