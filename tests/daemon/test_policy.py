@@ -57,12 +57,12 @@ def refused(combination: Facts) -> IngleError:
 COMBINATIONS = [
     facts(
         wanted=wanted, fit=fit, offline=offline, private=private, api_configured=configured, api_consent=consent,
-        over_budget=budget, api_down=down, task_rule=task, task=task and "review",
+        over_budget=budget, api_down=down, task_rule=task, task=task and "review", has_parts=parts,
     )
-    for wanted, fit, offline, private, configured, consent, budget, down, task in itertools.product(
+    for wanted, fit, offline, private, configured, consent, budget, down, task, parts in itertools.product(
         ("auto", "local", "api", "think"), (None, SMALL, LARGE, HUGE), (False, True), ("", "it is a secret"),
         (False, True), ("given", "asked for", "refused"), ("", "all is spent"), ("", "it is down"),
-        ("", "local", "api"),
+        ("", "local", "api"), (False, True),
     )
 ]  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_nothing_leaves_without_consent_and_nothing_is_cut() -> None:
             assert not combination.over_budget
             assert not combination.api_down
         else:
-            assert combination.fit == SMALL
+            assert combination.fit == SMALL or combination.has_parts
 
 
 def test_what_fits_stays_local_even_where_the_api_is_allowed() -> None:
@@ -215,3 +215,28 @@ def test_the_command_line_is_above_a_tasks_rule() -> None:
     outcome = attempt(facts(wanted="local", task="review", task_rule="api"))
     assert isinstance(outcome, Route)
     assert outcome.kind == "local"
+
+
+@pytest.mark.parametrize(
+    "kept_by",
+    [
+        {"offline": True},
+        {"private": "it is a secret"},
+        {"api_configured": False},
+        {"api_consent": "refused"},
+        {"wanted": "local"},
+        {"over_budget": "all is spent"},
+        {"api_down": "it is down"},
+    ],
+)
+def test_a_document_that_stays_is_read_in_parts_and_says_so(kept_by: dict[str, Any]) -> None:
+    outcome = attempt(facts(fit=LARGE, has_parts=True, **kept_by))
+    assert isinstance(outcome, Route)
+    assert outcome.kind == "local"
+    assert "read in parts" in outcome.note
+
+
+def test_a_document_that_may_leave_is_read_whole_elsewhere() -> None:
+    outcome = attempt(facts(fit=LARGE, has_parts=True))
+    assert isinstance(outcome, Route)
+    assert outcome.kind == "api"

@@ -28,6 +28,7 @@ from ingle_daemon.protocol import (
     Done,
     GenerateRequest,
     Limits,
+    Reading,
     Role,
     Routed,
     Sampling,
@@ -41,7 +42,7 @@ from ingle_daemon.routing.router import Router
 __all__ = ["routes"]
 
 Limit = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
-Events = AsyncGenerator[Routed | Started | Thinking | Delta | Done, None]
+Events = AsyncGenerator[Routed | Reading | Started | Thinking | Delta | Done, None]
 
 _FINISH = {"end": "stop", "stop": "stop", "indent": "stop", "limit": "length", "time": "length"}
 _ids = itertools.count(1)
@@ -271,7 +272,7 @@ async def _collect(events: Events, head: _Head, whole: Shape) -> dict[str, Any]:
     text: list[str] = []
     async with contextlib.aclosing(events):
         async for event in events:
-            if isinstance(event, Thinking):
+            if isinstance(event, (Thinking, Reading)):
                 continue
             if isinstance(event, Delta):
                 text.append(event.text)
@@ -286,6 +287,8 @@ async def _collect(events: Events, head: _Head, whole: Shape) -> dict[str, Any]:
 async def _pieces(events: Events, head: _Head, piece: Shape, *, usage: bool) -> AsyncGenerator[dict[str, Any], None]:
     async with contextlib.aclosing(events):
         async for event in events:
+            if isinstance(event, Reading):
+                continue
             if isinstance(event, Delta):
                 if event.text:
                     yield head.piece(piece(event.text, None), chunk=True)

@@ -14,6 +14,7 @@
     no local model              any                                                                 NoModel
     task                        auto        [tasks] sends it there, and nothing is against it       api
     fits                        any         it fits the local context                               local
+    too large, in parts         any         nothing larger may be asked, and parts of it can be read  local
     too large, offline          any         offline                                                 DoesNotFit
     too large, private          any         something of it is private                              DoesNotFit
     too large, not configured   any         no API model in the configuration                       DoesNotFit
@@ -69,6 +70,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     local_model: str = ""
     where: Literal["local", "remote-engine"] = "local"
     """Where the engine runs that has that model and did the counting."""
+    has_parts: bool = False
+    """It is a document and a question about it, and nothing else: what is too large may be read in parts."""
     context_max: int = 0
     """The context that the local model was trained for; 0 where it is not known."""
     task: str = ""
@@ -199,6 +202,21 @@ def _local(facts: Facts) -> Route:
     return Route(facts.where, facts.local_model, f"{needs} fit in {fit.n_ctx:,}")
 
 
+def _stays_and_has_parts(facts: Facts) -> bool:
+    if not facts.has_parts:
+        return False
+    kept = facts.wanted == "local" or (facts.wanted == "auto" and facts.task_rule == "local")
+    against = (_offline, _private, _not_configured, _forbidden, _too_large_for_api, _over_budget, _down)
+    return kept or any(reason(facts) for reason in against)
+
+
+def _local_in_parts(facts: Facts) -> Route:
+    fit = _counted(facts)
+    count = f"{'' if fit.exact else 'more than '}{fit.prompt_tokens:,}"
+    reason = f"{count} tokens do not fit in {fit.n_ctx:,}, and stay here: read in parts, answered from notes on them"
+    return Route(facts.where, facts.local_model, reason, note=reason)
+
+
 def _local_for_money(facts: Facts) -> Route:
     route = _local(facts)
     return msgspec.structs.replace(route, note=f"answered here, not by {facts.api_model}: {facts.over_budget}")
@@ -309,6 +327,7 @@ RULES = (
     Rule("no local model", "any", _no_local_model, _no_model),
     Rule("task", "auto", _task_sends_it, _api_for_task),
     Rule("fits", "any", _fits, _local),
+    Rule("too large, in parts", "any", _stays_and_has_parts, _local_in_parts),
     Rule("too large, offline", "any", _offline, _too_large(_GO_ONLINE)),
     Rule("too large, private", "any", _private, _too_large(_PUBLIC)),
     Rule("too large, not configured", "any", _not_configured, _too_large(_CONFIGURE)),

@@ -28,6 +28,7 @@ from ingle_daemon.protocol import (
     Limits,
     ModelInfo,
     Plan,
+    Reading,
     Route,
     Routed,
     Sampling,
@@ -36,6 +37,8 @@ from ingle_daemon.protocol import (
 )
 from ingle_daemon.routing import gate
 from ingle_daemon.routing.egress import Egress, Terms
+from ingle_daemon.routing.long_document import LongDocument
+from ingle_daemon.routing.parts import question_in
 from ingle_daemon.routing.policy import Decision, Facts, TaskRule, decide
 from ingle_daemon.routing.privacy import why_private
 
@@ -44,7 +47,7 @@ __all__ = ["Router"]
 _PENALTY_WINDOW = 256
 """Tokens back to which a repetition counts: a few times the line that a small model repeats."""
 
-Answer = Started | Thinking | Delta | Done
+Answer = Reading | Started | Thinking | Delta | Done
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -175,8 +178,11 @@ class Router:
 
     def _here(
         self, question: _Question, sampling: Sampling, stop: tuple[str, ...]
-    ) -> AsyncGenerator[Started | Delta | Done, None]:
+    ) -> AsyncGenerator[Reading | Started | Delta | Done, None]:
         assert question.fit is not None, "what runs here was counted here"
+        if not gate.fits(question.fit):
+            messages = question.request.messages
+            return LongDocument(question.backend, messages, question.fit.reserved, sampling).answer()
         limits = Limits(max_tokens=question.fit.reserved, stop=stop)
         prompt = ChatPrompt(question.request.messages)
         generate = GenerateRequest(prompt, sampling=sampling, limits=limits, grammar=_grammar(question.request))
@@ -216,6 +222,7 @@ class Router:
             task_rule=task_rule,
             offline=self._settings.offline,
             private=private,
+            has_parts=_has_parts(request),
         )
         models = self._models(request, fit, task_rule)
         if models:
@@ -253,6 +260,13 @@ class Router:
 
 def _grammar(request: AskRequest) -> str:
     return "" if request.schema is None else to_grammar(request.schema)
+
+
+def _has_parts(request: AskRequest) -> bool:
+    """A document and a question about it. What was said before would be lost, and JSON is not made from notes."""
+    roles = [message.role for message in request.messages]
+    alone = roles in (["user"], ["system", "user"]) and request.schema is None
+    return alone and bool(question_in(request.messages[-1].content)[1])
 
 
 def _best(offers: list[Terms] | tuple[Terms, ...]) -> Terms | None:
