@@ -14,8 +14,9 @@ ROW = re.compile(r"^\s*([│├└─ ]*)(\w+)\s+(\d+)\s+(\d+)  ", re.MULTILINE)
 
 
 def kinds(base: type[IngleError] = IngleError) -> list[type[IngleError]]:
-    """All errors below `base`."""
-    return [kind for child in base.__subclasses__() for kind in (child, *kinds(child))]
+    """All errors below `base` that the module has; others have theirs, for themselves."""
+    found = [kind for child in base.__subclasses__() for kind in (child, *kinds(child))]
+    return [kind for kind in found if kind.__module__ == errors.__name__]
 
 
 def documented() -> dict[str, tuple[str, int, int]]:

@@ -107,7 +107,7 @@ def test_without_leave_it_is_exit_code_5_with_the_numbers(
     instance: support.Instance, provider: Provider, more: dict[str, object]
 ) -> None:
     configure(instance, provider, **more)
-    done = instance.run("ask", "summarise this", input=LONG)
+    done = instance.run("ask", input=LONG)  # no question about it, so that it is not read in parts
     assert (done.returncode, done.stdout) == (5, "")
     assert "holds 80" in done.stderr
     assert "allow = true" in done.stderr
@@ -271,7 +271,7 @@ def test_at_the_limit_it_is_answered_here_or_exit_code_7(instance: support.Insta
     assert instance.run("ask", "--api", "--system", "", "hi").stdout == "from afar\n"
     here = instance.run("ask", "--api", "--system", "", "hi")
     assert (here.returncode, here.stdout) == (0, "You said: hi\n")
-    assert instance.run("ask", "summarise", input=LONG).returncode == 7
+    assert instance.run("ask", input=LONG).returncode == 7
     assert len(provider.requests) == 1
 
 

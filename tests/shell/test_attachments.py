@@ -231,7 +231,7 @@ def test_offline_no_page_is_fetched(instance: Instance, site: str) -> None:
 
 def test_attachments_are_counted_and_never_cut(instance: Instance) -> None:
     write(instance, "big.txt", "word " * 4000)
-    done = instance.run("ask", "-f", "big.txt", "why?")
+    done = instance.run("ask", "-f", "big.txt")
     assert (done.returncode, done.stdout) == (5, "")
     assert "8,0" in done.stderr  # two thousand words and as many spaces, and the rest
 

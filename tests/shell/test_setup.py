@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -122,7 +121,7 @@ def test_a_vs_code_that_fails_is_quoted(instance: Instance, vsix: Path) -> None:
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho no room >&2\nexit 3\n")
     program.chmod(0o755)
-    done = instance.run("ingle", "setup", "vscode", "--yes", env={"PATH": f"{program.parent}:{os.environ['PATH']}"})
+    done = instance.run("ingle", "setup", "vscode", "--yes", env={"PATH": f"{program.parent}:{instance.env['PATH']}"})
     assert done.returncode == 1
     assert "no room" in done.stderr
 
