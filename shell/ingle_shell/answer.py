@@ -15,7 +15,7 @@ import msgspec
 from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError
 from ingle_daemon.protocol import Delta, Done, Event, Reading, Routed, Started, Thinking
 from ingle_shell.codeblock import FirstBlock
-from ingle_shell.render import answer_status, reading_notice, route_notice, unheeded_notice
+from ingle_shell.render import answer_status, reading_notice, route_notice, unheeded_notice, why_notice
 
 __all__ = ["Output", "show"]
 
@@ -35,11 +35,12 @@ def show(
     as_json: bool = False,
     code_only: bool = False,
     complete: bool = False,
+    why: bool = False,
 ) -> None:
     """Show the whole answer. What `events` raises passes through.
 
     `as_json`: as one object at its end. `code_only`: its first code block. `complete`: at its end, if it was not cut
-    off: half of a JSON value is none.
+    off: half of a JSON value is none. `why`: behind it, which rule sent it where, and the facts.
     """
     answer = _Answer(output, at_once=not (as_json or complete), block=FirstBlock() if code_only else None)
     try:
@@ -58,6 +59,7 @@ def show(
                     return
             elif isinstance(event, Done):
                 answer.end(event, as_json=as_json, complete=complete)
+                answer.explain(why)
     except IngleError as error:
         if answer.whole:
             error.details.setdefault("answer", answer.whole)  # what came before it broke off is not lost
@@ -104,6 +106,10 @@ class _Answer:
         self._output.note(answer_status(self.routed.route, done, self.started), dim=True)
         if done.unkept:
             self._output.note(f"this answer is not kept: {done.unkept}")
+
+    def explain(self, wanted: bool) -> None:
+        if wanted and self.routed:
+            self._output.note(why_notice(self.routed), dim=True)
 
     def end_early(self) -> None:
         assert self.routed, "a route is the first event of every answer"

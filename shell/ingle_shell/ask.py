@@ -240,4 +240,11 @@ def _ask(request: dict[str, object], options: Options) -> None:
 
         verbatim = options.as_json or options.extract or bool(options.schema)
         screen = Screen(markdown=not verbatim)
-        show(events, screen, as_json=options.as_json, code_only=options.extract, complete=bool(options.schema))
+        show(
+            events,
+            screen,
+            as_json=options.as_json,
+            code_only=options.extract,
+            complete=bool(options.schema),
+            why=options.why,
+        )

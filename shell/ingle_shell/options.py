@@ -57,6 +57,7 @@ class Options:
     extract: bool = False
     log: bool = True
     dry_run: bool = False
+    why: bool = False
     as_json: bool = False
     suggest: bool = False
     shell: str = ""
@@ -185,6 +186,7 @@ def _add_output(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be sent, where to and how large it is; ask nothing"
     )
+    parser.add_argument("--why", action="store_true", help="tell which rule chose where it runs, and from what facts")
     parser.add_argument(
         "--plain", action="store_true", help="without a question: a dialogue that never redraws, for screen readers"
     )

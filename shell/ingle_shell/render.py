@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from ingle_daemon.protocol import Done, Reading, Route, Started
+from ingle_daemon.protocol import Done, Reading, Route, Routed, Started
 
 __all__ = [
     "TerminalText",
     "answer_status",
     "daemon_status",
+    "fact_lines",
     "model_list",
     "plain",
     "reading_notice",
     "route_notice",
     "size",
     "unheeded_notice",
+    "why_notice",
 ]
 
 # ECMA-48: a control sequence, a control string, or any other escape; ESC and its one-character C1 forms.
@@ -81,6 +84,18 @@ def unheeded_notice(route: Route, wanted: str) -> str:
     if not name or route.kind != "local" or name == route.model:
         return ""
     return f"INGLE_MODEL is {wanted}, but ingled runs {route.model}: `ingle stop`, and the next `ask` takes it"
+
+
+def fact_lines(facts: Mapping[str, object]) -> list[str]:
+    """Every fact that a decision used, one a line."""
+    return [f"fact      {name} = {plain(json.dumps(value))}" for name, value in facts.items()]
+
+
+def why_notice(routed: Routed) -> str:
+    """Where an answer is made, by which row of the table in docs/routing.md, and from what facts."""
+    route = routed.route
+    head = [f"route     {route.kind}, {route.model}: {route.reason}", f"rule      {route.rule}"]
+    return "\n".join([*head, *fact_lines(routed.facts)])
 
 
 def reading_notice(reading: Reading) -> str:

@@ -350,3 +350,11 @@ def test_a_key_is_nowhere_after_a_run(instance: support.Instance, provider: Prov
     if source == "keyring":
         assert instance.run("ingle", "key", "rm", "far").returncode == 0
         assert KEY not in kept.read_text()
+
+
+def test_why_tells_the_rule_and_the_facts_it_used(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider, allow=True)
+    done = instance.run("ask", "--why", "--system", "", "hi")
+    assert done.stdout == "You said: hi\n"
+    assert "rule      fits" in done.stderr
+    assert 'fact      wanted = "auto"' in done.stderr

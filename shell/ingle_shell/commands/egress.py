@@ -16,7 +16,7 @@ from ingle_daemon.client import call
 from ingle_daemon.errors import UsageError
 from ingle_shell.commands.base import Command, count
 from ingle_shell.commands.base import add as _add
-from ingle_shell.render import plain
+from ingle_shell.render import fact_lines, plain
 
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
@@ -184,7 +184,7 @@ def _told_route(answer: Mapping[str, Any]) -> str:
     lines = [f"{route['kind']}  {plain(route['model'])}: {plain(route['reason'])}", f"rule      {route['rule']}"]
     if fit:
         lines.append(f"tokens    {fit['prompt_tokens']} + {fit['reserved']} for the answer, of {fit['n_ctx']}")
-    lines += [f"fact      {name} = {plain(json.dumps(value))}" for name, value in answer.get("facts", {}).items()]
+    lines += fact_lines(answer.get("facts", {}))
     if letter:
         price = "unknown" if letter.get("estimate") is None else f"at most ${letter['estimate']:.4f}"
         lines += [

@@ -47,6 +47,7 @@ def ask(spawn: Spawn, wish: str, before: str = "", columns: int = 80, **variable
 
 def rest(child: pexpect.spawn[str]) -> str:
     child.expect(pexpect.EOF)
+    child.wait()  # closing the terminal first would hang up on a command that is just ending
     child.close()
     return str(child.before).replace("\r\n", "\n")
 
