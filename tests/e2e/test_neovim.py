@@ -82,6 +82,40 @@ def test_words_of_it_are_taken_and_the_rest_stays(editor: Editor) -> None:
     editor.wait_ghost(" a + b")
 
 
+CLOSES = "inoremap <buffer> ( ()<C-g>U<Left>"
+"""As a plugin for pairs does."""
+
+
+@pytest.mark.parametrize("typed", ["(", "(a, b"])
+def test_what_is_closed_by_itself_does_not_stand_there_twice(editor: Editor, typed: str) -> None:
+    offer(editor)
+    editor.nvim.command(CLOSES)
+    editor.type(typed)
+    editor.wait_lines("import os", f"def add{typed})")
+    editor.wait_ghost(ADD.removeprefix(typed))
+    editor.type("<Tab>")
+    editor.wait_lines("import os", "def add(a, b):", "    return a + b")
+    editor.type("<Esc>u")
+    editor.wait_lines("import os", f"def add{typed})")
+
+
+def test_words_take_the_place_of_what_was_closed_by_itself(editor: Editor) -> None:
+    offer(editor)
+    editor.nvim.command(CLOSES)
+    editor.type("(")
+    editor.wait_lines("import os", "def add()")
+    editor.wait_ghost(ADD.removeprefix("("))
+    for line, rest in (
+        ("def add(a)", ", b):\n    return a + b"),
+        ("def add(a,)", " b):\n    return a + b"),
+        ("def add(a, b)", "):\n    return a + b"),
+        ("def add(a, b):", "\n    return a + b"),
+    ):
+        editor.type("<M-Right>")
+        editor.wait_lines("import os", line)
+        editor.wait_ghost(rest)
+
+
 def test_lines_of_it_are_taken(editor: Editor) -> None:
     offer(editor)
     editor.type("<M-C-Right>")

@@ -92,6 +92,30 @@ async def test_typing_what_is_offered_asks_nobody(editor: Editor) -> None:
     assert await editor.complete(0, 12) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "closers", "end"),
+    [("def add(", ")", 9), ("def add(a", ")", 10), ("def add(a, b)", "", 13)],
+    ids=["opened", "typed on", "typed over"],
+)
+async def test_what_the_editor_closes_by_itself_is_replaced(
+    editor: Editor, before: str, closers: str, end: int
+) -> None:
+    editor.open("def add\n")
+    assert await editor.complete(0, 7)
+    editor.type(0, 7, before.removeprefix("def add") + closers)  # no rule of the script knows this
+    (item,) = await editor.complete(0, len(before), kind=AUTOMATIC)
+    assert item.insert_text == item.filter_text == f"def add{ADD}"
+    assert item.range == lsp.Range(lsp.Position(0, 0), lsp.Position(0, end))
+
+
+async def test_a_closer_that_was_there_before_stays(editor: Editor) -> None:
+    editor.open("(def add)\n")
+    assert await editor.complete(0, 8)
+    editor.type(0, 8, "()")
+    (item,) = await editor.complete(0, 9, kind=AUTOMATIC)
+    assert item.range == lsp.Range(lsp.Position(0, 0), lsp.Position(0, 10))
+
+
 async def test_the_entry_selected_in_the_menu_is_completed(editor: Editor) -> None:
     editor.open("x = os.pa")
     selected = lsp.SelectedCompletionInfo(lsp.Range(lsp.Position(0, 7), lsp.Position(0, 9)), "path")

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from ingle_daemon.protocol import Outcome
+from ingle_lsp.completion.closers import left_open, put_in, replaced
 from ingle_lsp.completion.context import Hole
 
 __all__ = ["Completed", "Completions"]
@@ -22,11 +23,27 @@ _AROUND = 2_048
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A completion's text, and under which id the daemon knows it. `made`: what to tell of it once it is seen."""
+    """A completion's text, and under which id the daemon knows it. `made`: what to tell of it once it is seen.
+
+    Since it was made, what was typed of it has `opened` what these would close, and the editor put `closers` behind the
+    cursor by itself.
+    """
 
     id: str
     text: str
     made: Outcome | None = None
+    opened: str = ""
+    closers: str = ""
+
+    @property
+    def replaced(self) -> str:
+        """The closers that the text brings itself: it takes their place."""
+        return replaced(self.text, self.opened, self.closers)
+
+    @property
+    def adds(self) -> bool:
+        """Whether it says anything that does not stand there."""
+        return self.text.strip() != self.replaced
 
 
 class Completions:
@@ -46,24 +63,35 @@ class Completions:
     def rests(self, key: str, hole: Hole) -> list[Completed]:
         """What is left of a place's completions when nothing happened since but that their beginning was typed.
 
-        Those of the newest place that has any; with nothing typed, the whole of them.
+        An editor may have closed by itself what was opened so. Those of the newest place that has any; with nothing
+        typed, the whole of them.
         """
-        after = hole.after[:_AROUND]
         for (document, before, following), choices in reversed(self._kept.items()):
-            if document != key or following != after:
-                continue
-            typed = _typed_since(before, hole.before)
+            typed = _typed_since(before, hole.before) if document == key else None
             if typed is None:
+                continue
+            closers = put_in(typed, following, hole.after)
+            if closers is None:
                 continue
             fitting = [one for one in choices if one.text.startswith(typed) and len(one.text) > len(typed)]
             if fitting:
-                return [replace(one, text=one.text[len(typed) :]) for one in fitting]
+                return [_rest(one, typed, closers) for one in fitting]
         return []
 
     def forget(self, key: str) -> None:
         """The document `key` is closed."""
         for place in [place for place in self._kept if place[0] == key]:
             del self._kept[place]
+
+
+def _rest(completed: Completed, typed: str, closers: str) -> Completed:
+    """What is left of a completion when this was typed of it, and these closers came with that."""
+    return replace(
+        completed,
+        text=completed.text[len(typed) :],
+        opened=left_open(typed) + completed.opened,
+        closers=closers + completed.closers,
+    )
 
 
 def _typed_since(before: str, now: str) -> str | None:

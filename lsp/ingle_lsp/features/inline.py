@@ -19,6 +19,7 @@ from lsprotocol import types as lsp
 from ingle_daemon.errors import IngleError
 from ingle_daemon.protocol import CompletionRequest, ContextPiece, Outcome
 from ingle_lsp.completion.cache import Completed, Completions
+from ingle_lsp.completion.closers import put_in
 from ingle_lsp.completion.context import Encoding, Hole, hole_at, units
 from ingle_lsp.completion.debounce import Debouncer, Rhythm
 from ingle_lsp.completion.filters import filtered
@@ -136,9 +137,8 @@ class InlineCompletion:
         self.offers.send(Spot(document.uri, hole, encoding, document.language), choices)
         if not self.editor_tells_shown:
             self.offers.shown(choices[0].id)
-        # From the start of the line: some editors refuse or misplace what begins in its middle.
-        replaced = lsp.Range(lsp.Position(line, 0), lsp.Position(line, units(cursor.line_before, encoding)))
-        return [_item(hole.line_before + completed.text, replaced, completed.id) for completed in choices]
+        column = units(cursor.line_before, encoding)
+        return [_item(hole.line_before, completed, lsp.Position(line, column)) for completed in choices]
 
     async def accepted(self, completion: str, settings: Settings) -> None:
         """The user took a completion. What follows it is made ready before it is asked for."""
@@ -146,7 +146,8 @@ class InlineCompletion:
         known = self._documents.get(offer.spot.uri) if offer else None
         if offer is None or known is None or not settings.enabled:
             return
-        hole = Hole(offer.spot.hole.before + offer.completed.text, offer.spot.hole.after)
+        taken, after = offer.completed, offer.spot.hole.after
+        hole = Hole(offer.spot.hole.before + taken.text, after[len(taken.replaced) :])
         if not self._cache.rests(offer.spot.uri, hole):
             await self._make(known.document, hole, settings, ahead=True)
 
@@ -163,9 +164,9 @@ class InlineCompletion:
         if not rests and self._may_join(document, hole):
             await self._debouncer.join(document.uri)
             rests = self._cache.rests(document.uri, hole)
-        if rests and (len(rests) >= wanted or not rests[0].text.strip()):
+        if rests and (len(rests) >= wanted or not rests[0].adds):
             self._debouncer.supersede(document.uri)
-            return [rest for rest in rests[:wanted] if rest.text.strip()]
+            return [rest for rest in rests[:wanted] if rest.adds]
         if not rests:
             self.offers.overtaken(document.uri, hole.before)
         if not invoked and (gate := closed_gate(situation, settings.gates)):
@@ -259,9 +260,11 @@ class InlineCompletion:
     def _may_join(self, document: Document, hole: Hole) -> bool:
         """What was typed since a running answer was asked for is what that says, as far as it has got."""
         live = self._live.get(document.uri)
-        if live is None or live.hole.after != hole.after or not hole.before.startswith(live.hole.before):
+        if live is None or not hole.before.startswith(live.hole.before):
             return False
         typed = hole.before[len(live.hole.before) :]
+        if put_in(typed, live.hole.after, hole.after) is None:
+            return False
         return live.text.startswith(typed) or typed.startswith(live.text)
 
     async def _answer(self, document: Document, request: CompletionRequest, hole: Hole) -> Answer | None:
@@ -294,8 +297,15 @@ class InlineCompletion:
         self._outcomes.add(msgspec.structs.replace(outcome, language=language))
 
 
-def _item(whole: str, replaced: lsp.Range, completion: str) -> lsp.InlineCompletionItem:
-    accepted = lsp.Command(title="Accepted", command=ACCEPTED, arguments=[completion])
+def _item(line_before: str, completed: Completed, cursor: lsp.Position) -> lsp.InlineCompletionItem:
+    """The item that puts a completion behind the text before the cursor.
+
+    From the start of the line: some editors refuse or misplace what begins in its middle.
+    """
+    whole = line_before + completed.text
+    end = lsp.Position(cursor.line, cursor.character + len(completed.replaced))  # a closer is one unit everywhere
+    replaced = lsp.Range(lsp.Position(cursor.line, 0), end)
+    accepted = lsp.Command(title="Accepted", command=ACCEPTED, arguments=[completed.id])
     return lsp.InlineCompletionItem(whole, filter_text=whole, range=replaced, command=accepted)
 
 

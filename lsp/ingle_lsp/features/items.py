@@ -37,12 +37,13 @@ def as_item(
     added = word + str(inline.insert_text).removeprefix(line_before)
     first = added.strip().split("\n", 1)[0]
     start = lsp.Position(position.line, position.character - units(word, encoding))
+    end = inline.range.end if inline.range else position  # behind closers that the text brings itself
     return lsp.CompletionItem(
         label=first if len(first) <= _LONGEST_LABEL else f"{first[: _LONGEST_LABEL - 1]}…",
         kind=lsp.CompletionItemKind.Text,
         detail="ingle",
         sort_text="0",
         filter_text=first,
-        text_edit=lsp.TextEdit(lsp.Range(start, position), added),
+        text_edit=lsp.TextEdit(lsp.Range(start, end), added),
         command=inline.command,
     )

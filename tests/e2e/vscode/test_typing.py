@@ -66,11 +66,22 @@ def test_the_next_candidate_is_taken(ghost: Window) -> None:
 
 
 def test_typing_what_it_says_keeps_it(ghost: Window) -> None:
-    ghost.press("Control+ArrowRight")  # a typed "(" would bring its ")" with it
-    ghost.type("a,")
-    ghost.wait_for_ghost(ADD.removeprefix("(a,"))
+    ghost.type("(a,")
+    ghost.wait(lambda: ghost.ghost_text().endswith("return a + b"), ghost.ghost_text)
     ghost.type("!")
     ghost.wait_for_no_ghost()
+
+
+@pytest.mark.parametrize("typed", ["(", "(a, b", "(a, b)"])
+def test_what_vs_code_closes_by_itself_does_not_stand_there_twice(window: Window, code: CodeServer, typed: str) -> None:
+    window.edit(code.workspace / f"closes{len(typed)}.py", "import os\n")
+    window.type("def add")
+    window.wait_for_ghost(ADD)
+    window.type(typed)
+    window.wait(lambda: window.ghost_text().endswith("return a + b"), window.ghost_text)
+    window.press("Tab")
+    window.wait_for_no_ghost()
+    assert window.saved() == f"import os\ndef add{ADD}"
 
 
 def test_escape_dismisses_it(ghost: Window, scripted: support.Instance) -> None:

@@ -27,7 +27,7 @@ def last() -> Completions:
     ],
 )
 def test_what_was_typed_leaves_the_rest(last: Completions, before: str, rest: str) -> None:
-    assert last.rests("f", Hole(before, "\n")) == [Completed("1", rest)]
+    assert [(left.id, left.text) for left in last.rests("f", Hole(before, "\n"))] == [("1", rest)]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,35 @@ def test_what_was_typed_leaves_the_rest(last: Completions, before: str, rest: st
 )
 def test_anything_else_leaves_nothing(last: Completions, key: str, hole: Hole) -> None:
     assert last.rests(key, hole) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rest", "replaced"),
+    [
+        ("def add(", ")\n", "a, b):\n    return a", ")"),
+        ("def add(a", ")\n", ", b):\n    return a", ")"),
+        ("def add(a, b)", "\n", ":\n    return a", ""),
+    ],
+    ids=["opened", "typed on", "typed over"],
+)
+def test_what_the_editor_closed_by_itself_is_replaced(
+    last: Completions, before: str, after: str, rest: str, replaced: str
+) -> None:
+    (left,) = last.rests("f", Hole(before, after))
+    assert (left.text, left.replaced, left.adds) == (rest, replaced, True)
+
+
+def test_the_rest_of_a_rest_replaces_the_closers_of_both(last: Completions) -> None:
+    last.keep("f", Hole("x = ", "\n"), Completed("2", "f([1])"))
+    last.keep("f", Hole("x = f(", ")\n"), *last.rests("f", Hole("x = f(", ")\n")))
+    (left,) = last.rests("f", Hole("x = f([", "])\n"))
+    assert (left.text, left.replaced) == ("1])", "])")
+
+
+def test_a_closer_that_stands_there_is_nothing_to_add(last: Completions) -> None:
+    last.keep("f", Hole("x = ", "\n"), Completed("2", "f(a)"))
+    (left,) = last.rests("f", Hole("x = f(a", ")\n"))
+    assert (left.text, left.adds) == (")", False)
 
 
 def test_a_closed_document_is_forgotten(last: Completions) -> None:

@@ -196,6 +196,28 @@ async def test_an_accepted_completion_is_looked_at_again(desk: Desk, source: str
     assert desk.outcomes[-1].kind == fate
 
 
+async def test_typing_what_was_offered_rejects_nothing_where_the_editor_closes_it(desk: Desk) -> None:
+    desk.answer = "(a)"
+    await desk.complete("x = f", 0, 5)
+    for typed, cursor in (("x = f()", 6), ("x = f(a)", 7)):
+        await desk.complete(typed, 0, cursor)
+    desk.answer = " + 1"
+    await desk.complete("x = f(a)", 0, 8)
+    await desk.told_of(2)
+    assert [outcome.kind for outcome in desk.outcomes] == ["shown", "shown"]
+    assert len(desk.asked) == 2
+
+
+async def test_what_follows_is_made_for_the_text_without_the_replaced_closer(desk: Desk) -> None:
+    desk.answer = "(a)"
+    await desk.complete("x = f", 0, 5)
+    (item,) = await desk.complete("x = f()", 0, 6)
+    assert item.command
+    assert item.command.arguments
+    await desk.inline.accepted(str(item.command.arguments[0]), SETTINGS)
+    assert (desk.asked[-1].prefix, desk.asked[-1].suffix) == ("x = f(a)", "")
+
+
 async def test_typing_something_else_rejects_what_was_offered(desk: Desk) -> None:
     desk.answer = "a + b"
     await desk.complete("x = ", 0, 4)
@@ -236,6 +258,21 @@ async def test_typing_what_is_being_written_joins_it() -> None:
     desk.pieces.put_nowait(None)
     (item,) = await second
     assert item.insert_text == "x = alpha"
+    assert len(desk.asked) == 1
+
+
+async def test_what_the_editor_closes_by_itself_does_not_end_what_is_being_written() -> None:
+    desk = SlowDesk()
+    first = asyncio.create_task(desk.complete("x = f\n", 0, 5))
+    desk.pieces.put_nowait("(a")
+    await desk.read.wait()
+    first.cancel()
+    second = asyncio.create_task(desk.complete("x = f()\n", 0, 6))
+    desk.pieces.put_nowait(") + 1")
+    desk.pieces.put_nowait(None)
+    (item,) = await second
+    assert item.insert_text == "x = f(a) + 1"
+    assert item.range == lsp.Range(lsp.Position(0, 0), lsp.Position(0, 7))
     assert len(desk.asked) == 1
 
 

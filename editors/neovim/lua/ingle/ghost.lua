@@ -44,25 +44,31 @@ end
 --- Draws `text` at the cursor of the current window, in no other window of its buffer.
 ---@param text string
 ---@param count string which of how many, "" for the only one
-function M.draw(text, count)
+---@param over string what it takes the place of behind the cursor
+function M.draw(text, count, over)
   M.clear()
   highlights()
   local win, buf = api.nvim_get_current_win(), api.nvim_get_current_buf()
   local row, col = unpack(api.nvim_win_get_cursor(win))
   local tabstop = vim.bo[buf].tabstop
   local lines = vim.split(text, '\n', { plain = true })
-  local column = vim.fn.strdisplaywidth(api.nvim_get_current_line():sub(1, col))
+  local line = api.nvim_get_current_line()
+  local column = vim.fn.strdisplaywidth(line:sub(1, col))
   local first = { { M.expand_tabs(lines[1], column, tabstop), 'IngleGhost' } }
   local below = {} ---@type [string, string][][]
   for i = 2, #lines do
     below[i - 1] = { { M.expand_tabs(lines[i], 0, tabstop), 'IngleGhost' } }
+  end
+  if over ~= '' then -- what stands there is drawn over, and with it all behind it, which is drawn anew
+    local behind = M.expand_tabs(line:sub(col + #over + 1), column + api.nvim_strwidth(first[1][1]), tabstop)
+    first[2] = { behind .. (' '):rep(#over) }
   end
   if count ~= '' then
     table.insert(below[#below] or first, { ' ' .. count, 'IngleCount' })
   end
   api.nvim_buf_set_extmark(buf, ns, row - 1, col, {
     virt_text = first,
-    virt_text_pos = 'inline',
+    virt_text_pos = over ~= '' and 'overlay' or 'inline',
     virt_lines = #below > 0 and below or nil,
     hl_mode = 'combine',
   })

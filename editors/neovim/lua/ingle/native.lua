@@ -31,6 +31,7 @@ function M.accept(part)
       local start = item.range.start
       local line = vim.api.nvim_get_current_line()
       local _, col = unpack(vim.api.nvim_win_get_cursor(0))
+      local last = item.range.end_col or item.range.end_.col
       require('ingle.suggest').take({
         client = assert(vim.lsp.get_client_by_id(item.client_id)),
         buf = vim.api.nvim_get_current_buf(),
@@ -38,7 +39,7 @@ function M.accept(part)
         col = item.range.start_col or start.col,
         least = 0,
         tail = line:sub(col + 1),
-        items = { { text = item.insert_text, command = item.command } },
+        items = { { text = item.insert_text, over = line:sub(col + 1, last), command = item.command } },
         index = 1,
         invoked = true,
       }, part)

@@ -9,6 +9,7 @@ local INVOKED, AUTOMATIC = 1, 2
 
 ---@class ingle.Item
 ---@field text string
+---@field over string closers behind the cursor that it brings itself
 ---@field command lsp.Command|nil
 
 ---@class ingle.Suggestion
@@ -84,7 +85,7 @@ local function draw()
     if left then
       shown.index = index
       local count = #shown.items > 1 and ('(%d/%d)'):format(index, #shown.items) or ''
-      require('ingle.ghost').draw(left, count)
+      require('ingle.ghost').draw(left, count, shown.items[index].over)
       local id = id_of(shown.items[index])
       if id ~= '' and id ~= told then
         told = id
@@ -108,9 +109,12 @@ local function suggestion_of(client, result, invoked)
   local items, start = {}, col
   for _, item in ipairs(result.items or result) do
     if type(item.insertText) == 'string' then
-      items[#items + 1] = { text = (item.insertText:gsub('\r\n?', '\n')), command = item.command }
-      local range = item.range
-      start = range and vim.str_byteindex(line, client.offset_encoding, range.start.character, false) or col
+      local range, over = item.range, ''
+      if range then
+        start = vim.str_byteindex(line, client.offset_encoding, range.start.character, false)
+        over = line:sub(col + 1, vim.str_byteindex(line, client.offset_encoding, range['end'].character, false))
+      end
+      items[#items + 1] = { text = (item.insertText:gsub('\r\n?', '\n')), over = over, command = item.command }
     end
   end
   if #items == 0 then
@@ -243,7 +247,7 @@ function M.take(suggestion, part)
   local chunk = accept.chunk(left, part)
   cancel()
   require('ingle.ghost').clear()
-  accept.insert(chunk)
+  accept.insert(chunk, #chunk == #left and #item.over or accept.brings(chunk, item.over))
   tell_taken(suggestion, item, left:sub(#chunk + 1))
   return true
 end
