@@ -1,7 +1,7 @@
 """What a model is told so that it answers with one command, and the command in what it answers. Pure.
 
 Written for small models: a short instruction, and examples as turns of a conversation, which they imitate better than
-they follow rules (docs/command.md has what each part gained).
+they follow rules. `tests/bench/command_quality.py` leaves each part out in turn.
 """
 
 from __future__ import annotations
