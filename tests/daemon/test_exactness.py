@@ -99,3 +99,20 @@ def test_guesses_change_the_number_of_steps_and_nothing_else(runner: Runner) -> 
     bench.submit(1, [*prompt, *answers[1]], "ask", answer=1)
     bench.finish()
     assert bench.timings[1].prompt_n <= 2, "what was taken back is gone, what was right is known"
+
+
+def test_a_long_state_on_the_shelf_does_not_keep_out_a_prompt_that_shares_its_head(starter: Path) -> None:
+    """Together they are more than the cache holds: the state stays on the shelf, and the prompt is evaluated."""
+    small = Runner(RunnerOptions(str(starter), 256, 2, -1, "auto", 64, SLOTS))
+    try:
+        text = small.vocab.tokenize(Path(random.__file__).read_text(), special=False)
+        bench = Bench(small)
+        bench.answer(0, text[:180])
+        bench.answer(1, text[180:380])  # takes its cells: it goes to the shelf
+        bench.submit(2, [*text[:80], *text[400:520]], "ask")
+        for _ in range(200):
+            bench.engine.step()
+        assert len(bench.answers[2]) == ANSWER
+        assert bench.timings[2].shelf_n == 0
+    finally:
+        small.close()

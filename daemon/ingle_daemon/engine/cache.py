@@ -68,7 +68,7 @@ class Cache:
 
     def admit(self, prompt: list[int], headroom: int, *, spare_suffix: bool) -> Admission | None:
         """A slot for a request, with all that is known of its prompt; None when there is no room."""
-        shelved = self._unshelve(prompt)
+        shelved = self._unshelve(prompt, headroom)
         reuse = self._table.admit(prompt, headroom, spare_suffix=spare_suffix)
         if reuse is None:
             return None
@@ -159,10 +159,17 @@ class Cache:
                 self._shelf.put(held_tokens, self._runner.save(held.slot))
         return kept
 
-    def _unshelve(self, prompt: list[int]) -> bool:
-        """Put back the state that knows most of `prompt`, if it knows more than the cache does and there is room."""
-        known = self._table.longest_prefix(prompt)
-        return self._put_back(lambda tokens: common_prefix(tokens, prompt), more_than=known)
+    def _unshelve(self, prompt: list[int], headroom: int) -> bool:
+        """Put back the state that knows most of `prompt`, if it knows more than the cache does and there is room.
+
+        Room for what is left of the prompt, too: a long state that shares its head would keep it out for good.
+        """
+
+        def worth(tokens: list[int]) -> int:
+            shared = common_prefix(tokens, prompt)
+            return shared if self._table.has_room(len(tokens) + len(prompt) - shared + headroom) else 0
+
+        return self._put_back(worth, more_than=self._table.longest_prefix(prompt))
 
     def _unshelve_block(self, prompt: list[int], joint: int) -> Block | None:
         """Put back a state that holds the suffix of `prompt`."""

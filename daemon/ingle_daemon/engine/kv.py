@@ -213,6 +213,11 @@ class KvTable:
         self._extend(self._residents[slot], tokens, [next(self._new_cell) for _ in tokens])
         return True
 
+    def has_room(self, count: int) -> bool:
+        """Whether `count` more cells can be filled: what is idle makes room, unless cells are only ever appended."""
+        taken = self.used + self.garbage if self._append_only else 0
+        return taken + self.promised + count <= self.cells
+
     def longest_prefix(self, prompt: list[int]) -> int:
         """Tokens of `prompt` that the best resident holds."""
         return self._sources(prompt)[0][1]
