@@ -34,7 +34,10 @@ from ingle_daemon.routing.parts import cut, halves, most_like, question_in
 __all__ = ["MOST_PARTS", "LongDocument"]
 
 MOST_PARTS = 16
-"""Read of one document: on a laptop's GPU about a minute."""
+"""Read of one document."""
+_LONGEST_PART = 6_000
+"""Characters. Evaluating a token costs more the more stand before it: several short parts are read sooner than one that
+fills the context."""
 _NOTE_TOKENS = 160
 _CHARACTERS_A_TOKEN = 3
 """A first guess, on the safe side for prose and code; what does not fit after all is halved."""
@@ -66,7 +69,8 @@ class LongDocument:
         document, question = question_in(self.messages[-1].content)
         question = question or _SUMMARY
         n_ctx = (await self.engine.info()).n_ctx
-        parts = cut(document, max((n_ctx - _NOTE_TOKENS) * _CHARACTERS_A_TOKEN // 2, 1))
+        most = (n_ctx - _NOTE_TOKENS) * _CHARACTERS_A_TOKEN // 2
+        parts = cut(document, max(min(most, _LONGEST_PART), 1))
         chosen = await asyncio.to_thread(most_like, question, parts, MOST_PARTS)  # a second, for 50 MB
         notes: list[str] = []
         spent: list[Timings] = []
