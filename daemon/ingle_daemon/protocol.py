@@ -296,13 +296,14 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     installed one for this question; "" is the current one. With a `schema` (JSON schema) the answer is JSON that
     follows it. With `keep` the messages are the instructions, if any, and one question; without it nothing is kept.
     `task` names what the question is for: the settings may have a rule for it. `root` is the folder it is asked in,
-    `paths` are the files whose text it holds: both may be private.
+    `paths` are the files whose text it holds: both may be private. What is None is taken from the settings.
     """
 
     messages: tuple[ChatMessage, ...]
     route: Literal["auto", "local", "api", "think"] = "auto"
     max_tokens: Count | None = None
     temperature: float | None = None
+    repeat_penalty: Annotated[float, msgspec.Meta(gt=0)] | None = None
     seed: Seed | None = None
     model: str = ""
     schema: dict[str, Any] | None = None

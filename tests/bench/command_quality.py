@@ -27,7 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import support
 from bench.report import show
+from ingle_daemon.errors import IngleError
 from ingle_shell.command import suggestion as words
+from ingle_shell.command.flow import suggest
 from ingle_shell.command.shells import Shell, users_shell
 from ingle_shell.command.verify import Checked, check
 
@@ -95,28 +97,24 @@ def main() -> None:
 
 
 def measured(instance: support.Instance, shell: Shell, task: Task, options: argparse.Namespace) -> Result:
+    def ask(messages: list[words.Message]) -> str:
+        body = {"messages": messages, "route": "local", "temperature": 0.0, "repeat_penalty": 1.0, "max_tokens": 100}
+        return "".join(event.get("text", "") for event in instance.stream("/ingle/ask", body))
+
     begin = time.monotonic()
     messages = words.request(task.ask, shell.name, "Debian GNU/Linux")
     if options.no_examples:
         messages = [messages[0], messages[-1]]
-    first, checked = suggested(instance, shell, messages)
-    if not options.no_second_try and (checked.complaints or not checked.command):
-        complaints = checked.complaints or ("there is no command in it",)
-        _, second = suggested(instance, shell, words.again(messages, first, complaints))
-        if second.command and (not checked.command or len(second.complaints) < len(checked.complaints)):
-            checked = second
+    try:
+        if options.no_second_try:
+            checked = check(words.parse(ask(messages), shell.name).command, shell, {})
+        else:
+            _, checked = suggest(ask, shell, messages)
+    except IngleError:
+        checked = check("", shell, {})
     seconds = time.monotonic() - begin
     right = bool(checked.command) and effect(checked.command) == effect(task.right)
     return Result(task, checked, right, seconds)
-
-
-def suggested(
-    instance: support.Instance, shell: Shell, messages: list[dict[str, str]]
-) -> tuple[words.Suggestion, Checked]:
-    body = {"messages": messages, "route": "local", "temperature": 0.0, "max_tokens": 100}
-    answer = "".join(event.get("text", "") for event in instance.stream("/ingle/ask", body))
-    suggestion = words.parse(answer, shell.name)
-    return suggestion, check(suggestion.command, shell, {})
 
 
 def effect(command: str) -> Effect:

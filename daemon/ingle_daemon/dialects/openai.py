@@ -136,7 +136,7 @@ def routes(backend: Backend, router: Router, body_limit: int) -> list[Route]:
     async def chat(request: Request) -> Response:
         body = await read_body(request, ChatBody, body_limit)
         _refuse_many(body)
-        events = router.ask(_to_ask(body), top_p=body.sampling.top_p, repeat_penalty=1.0, stop=body.stops)
+        events = router.ask(_to_ask(body), top_p=body.sampling.top_p, stop=body.stops)
         head = _Head("chatcmpl", "chat.completion", "local")
         return await _respond(request, body, events, head, _chat_piece, _chat_whole)
 
@@ -168,6 +168,7 @@ def _to_ask(body: ChatBody) -> AskRequest:
         messages=tuple(_to_message(message) for message in body.messages),
         max_tokens=body.longest,
         temperature=body.sampling.temperature,
+        repeat_penalty=1.0,
         seed=body.seed,
         schema=body.response_format.schema if body.response_format else None,
     )

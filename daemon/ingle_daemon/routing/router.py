@@ -97,7 +97,6 @@ class Router:
         request: AskRequest,
         *,
         top_p: float = 0.95,
-        repeat_penalty: float | None = None,
         stop: tuple[str, ...] = (),
     ) -> AsyncGenerator[Routed | Answer, None]:
         """Routed, Started, Delta …, Done. Raises what the policy refuses with, and the model's own errors.
@@ -105,7 +104,7 @@ class Router:
         What is None is taken from the settings. Where a provider fails before it said anything and another one may be
         asked, a second Routed begins the answer anew.
         """
-        sampling = self._sampling(request, top_p, repeat_penalty)
+        sampling = self._sampling(request, top_p)
         async with (
             self._using(request.model),
             contextlib.aclosing(self._answer(request, sampling, stop)) as events,
@@ -188,8 +187,9 @@ class Router:
         generate = GenerateRequest(prompt, sampling=sampling, limits=limits, grammar=_grammar(question.request))
         return question.backend.generate(generate)
 
-    def _sampling(self, request: AskRequest, top_p: float, repeat_penalty: float | None) -> Sampling:
+    def _sampling(self, request: AskRequest, top_p: float) -> Sampling:
         """A grammar repeats itself by nature: a penalty on quotes would keep strings from ending."""
+        repeat_penalty = request.repeat_penalty
         if repeat_penalty is None:
             repeat_penalty = self._settings.ask.repeat_penalty if request.schema is None else 1.0
         return Sampling(

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -24,7 +24,7 @@ from ingle_shell.options import Options
 from ingle_shell.render import plain, route_notice
 from ingle_shell.screen import Screen
 
-__all__ = ["command_for"]
+__all__ = ["command_for", "suggest"]
 
 _LONGEST_ANSWER = 300  # tokens: a command and a sentence
 _EXPLANATION = 500
@@ -58,6 +58,7 @@ class _Asker:
 
     def answer(self, messages: Sequence[Message], *, limit: int = _LONGEST_ANSWER) -> str:
         body = {"messages": list(messages), "route": self.options.route, "temperature": self.options.temperature or 0.0}
+        body["repeat_penalty"] = 1.0  # a command repeats the words of the wish: a penalty would misspell them
         body["max_tokens"] = self.options.max_tokens or limit
         pieces = []
         with stream("/ingle/ask", body) as events:
@@ -75,21 +76,24 @@ def _command(asker: _Asker, shell: Shell, messages: list[Message]) -> int:
     terminal = None if asker.options.as_json else Terminal.open()
     if terminal:
         asker.screen.note("looking for a command …", dim=True)
-    suggested, checked = _suggest(asker, shell, messages)
+    suggested, checked = suggest(asker.answer, shell, messages)
     if terminal:
         return _offer(asker, shell, messages, suggested, checked, terminal)
     _print(asker, suggested, checked)
     return 0
 
 
-def _suggest(asker: _Asker, shell: Shell, messages: list[Message]) -> tuple[Suggestion, Checked]:
-    """A suggestion that stands its checks, if the second one does where the first did not."""
-    first = words.parse(asker.answer(messages), shell.name)
+def suggest(ask: Callable[[list[Message]], str], shell: Shell, messages: list[Message]) -> tuple[Suggestion, Checked]:
+    """A suggestion that stands its checks, if the second one does where the first did not. `ask` is the model.
+
+    Raises IngleError when neither answer holds a command.
+    """
+    first = words.parse(ask(messages), shell.name)
     checked = check(first.command, shell, os.environ)
     if checked.command and not checked.complaints:
         return first, checked
     complaints = checked.complaints or ("there is no command in it",)
-    second = words.parse(asker.answer(words.again(messages, first, complaints)), shell.name)
+    second = words.parse(ask(words.again(messages, first, complaints)), shell.name)
     rechecked = check(second.command, shell, os.environ)
     if rechecked.command and (not checked.command or len(rechecked.complaints) < len(checked.complaints)):
         return second, rechecked
@@ -132,7 +136,7 @@ def _offer(
         elif choice == "refine":
             change = _typed("", terminal, label="change: ")
             messages = words.refined(messages, suggested, change)
-            suggested, checked = _suggest(asker, shell, messages)
+            suggested, checked = suggest(asker.answer, shell, messages)
         else:
             return Interrupted.exit_code
 

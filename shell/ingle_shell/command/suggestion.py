@@ -13,7 +13,7 @@ import msgspec
 
 from ingle_shell.command.syntax import ShellName, read
 
-__all__ = ["Suggestion", "again", "explaining", "parse", "refined", "request"]
+__all__ = ["Message", "Suggestion", "again", "explaining", "parse", "refined", "request"]
 
 Message = dict[str, str]
 
