@@ -155,8 +155,8 @@ class Window:
         entry.fill(str(file))
         self.page.locator(".quick-input-list .monaco-list-row", has_text=file.name).first.wait_for()
         self.page.keyboard.press("Enter")
-        self.page.locator(".tab.active", has_text=file.name).wait_for()
-        self.page.locator(".editor-group-container.active .monaco-editor .view-lines").first.click()
+        editor = self.page.locator(f".editor-group-container.active .monaco-editor[data-uri$='{file}']")
+        editor.locator(".view-lines").first.click()
         self.page.keyboard.press("Control+End")
         self.file = file
 
