@@ -103,6 +103,7 @@ def _register_settings(server: IngleLanguageServer) -> None:
     def initialize(ls: IngleLanguageServer, params: lsp.InitializeParams) -> None:
         ls.wishes = wishes(params.capabilities)
         ls.inline.editor_tells_shown = ls.wishes.shown
+        ls.inline.editor_waited = ls.wishes.waited_ms / 1000
         ls.configure(params.initialization_options)
 
     @server.feature(lsp.INITIALIZED)

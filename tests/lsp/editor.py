@@ -101,7 +101,7 @@ class Editor:
         )
 
     async def initialize(
-        self, encoding: str, options: object, *, able: bool, wishes: Mapping[str, bool], folder: str
+        self, encoding: str, options: object, *, able: bool, wishes: Mapping[str, object], folder: str
     ) -> None:
         capabilities = lsp.ClientCapabilities(
             general=lsp.GeneralClientCapabilities(position_encodings=[lsp.PositionEncodingKind(encoding)]),
@@ -190,7 +190,7 @@ async def started(
     encoding: str = "utf-16",
     options: object = None,
     able: bool = False,
-    wishes: Mapping[str, bool] | None = None,
+    wishes: Mapping[str, object] | None = None,
     folder: Path = Path("/code/app"),
 ) -> AsyncIterator[Editor]:
     """A new editor whose server runs with the environment `env`.

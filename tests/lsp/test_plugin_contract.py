@@ -71,6 +71,13 @@ async def test_while_typing_there_is_one(plugin: Editor) -> None:
     assert await plugin.texts(0, 7, kind=AUTOMATIC) == ["def add(a, b)"]
 
 
+async def test_what_the_editor_has_waited_is_not_waited_again(scripted: support.Instance) -> None:
+    hour = 3_600_000
+    async with started(scripted.env, options={"debounceMs": hour}, wishes={"waitedMs": hour}) as editor:
+        editor.open("def add")
+        assert await editor.texts(0, 7, kind=AUTOMATIC) == ["def add(a, b)"]
+
+
 async def test_a_choice_that_is_begun_to_be_typed_stays(plugin: Editor) -> None:
     plugin.open("def add")
     _, other = await plugin.complete(0, 7)

@@ -191,7 +191,11 @@ function started(path: string): Promise<ChildProcess> {
   });
 }
 
-/** What the server should send, as its contract has it. */
+/** VS Code asks this long after a keystroke: it waits for the pause itself (`InlineCompletionsDebounce`). */
+const WAITED_MS = 50;
+
+/** What the server should send, and what it need not wait for, as its contract has it. */
 function fillClientCapabilities(capabilities: ClientCapabilities): void {
-  capabilities.experimental = { ...(capabilities.experimental as object | undefined), ingle: { status: true } };
+  const ingle = { status: true, waitedMs: WAITED_MS };
+  capabilities.experimental = { ...(capabilities.experimental as object | undefined), ingle };
 }

@@ -117,6 +117,8 @@ class InlineCompletion:
         self.offers = Offers(self._tell_outcome, self._text_of, sleep)
         self.editor_tells_shown = False
         """Whether the editor says what is shown; otherwise what was sent first counts as shown."""
+        self.editor_waited = 0.0
+        """Seconds of a pause in typing that have passed when an automatic request comes: some editors wait, too."""
 
     async def items(
         self, document: Document, params: lsp.InlineCompletionParams, settings: Settings
@@ -173,9 +175,8 @@ class InlineCompletion:
             self._debouncer.supersede(document.uri)
             self._tell_outcome(Outcome("", "skipped", gate), document.language)
             return []
-        delay = 0.0 if invoked else self._rhythm.delay
-        if not invoked and settings.debounce_ms is not None:
-            delay = settings.debounce_ms / 1000
+        pause = self._rhythm.delay if settings.debounce_ms is None else settings.debounce_ms / 1000
+        delay = 0.0 if invoked else max(pause - self.editor_waited, 0.0)
         work = self._debouncer.run(
             document.uri, delay, lambda: self._make_several(document, hole, settings, wanted, rests)
         )

@@ -7,7 +7,7 @@ and the names of the contract; what a notification means for completions is `com
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from lsprotocol import types as lsp
@@ -26,11 +26,12 @@ _log = logging.getLogger(__name__)
 _MOST_WHY = 64
 
 
-class Wishes(msgspec.Struct, frozen=True):
+class Wishes(msgspec.Struct, frozen=True, rename="camel"):
     """What a plugin says of itself in `capabilities.experimental.ingle`. Unknown fields are a newer plugin's."""
 
     status: bool = False
     shown: bool = False
+    waited_ms: Annotated[float, msgspec.Meta(ge=0)] = 0
 
 
 class _Id(msgspec.Struct, frozen=True):

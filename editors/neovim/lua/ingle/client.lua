@@ -214,6 +214,8 @@ end
 ---@param root string|nil
 ---@return vim.lsp.ClientConfig
 local function client_config(cmd, root)
+  local native = require('ingle.native')
+  local ingle = { status = true, shown = true, waitedMs = native.active() and native.WAITED_MS or 0 }
   return {
     name = M.NAME,
     cmd = cmd,
@@ -221,7 +223,7 @@ local function client_config(cmd, root)
     init_options = server_settings(),
     capabilities = vim.tbl_deep_extend('force', lsp.protocol.make_client_capabilities(), {
       textDocument = { inlineCompletion = { dynamicRegistration = false } },
-      experimental = { ingle = { status = true, shown = true } },
+      experimental = { ingle = ingle },
     }),
     handlers = require('ingle.status').handlers,
     on_init = began,

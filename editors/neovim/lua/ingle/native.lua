@@ -3,6 +3,9 @@ local M = {}
 
 local native = vim.lsp.inline_completion
 
+--- Milliseconds that it waits after a keystroke before it asks (`Completor:automatic_request`).
+M.WAITED_MS = 200
+
 --- Whether it is there and wanted.
 ---@return boolean
 function M.active()
