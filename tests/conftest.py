@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import nvml
 import support
 from ingle_daemon.backends.worker_process import worker_environment
 
@@ -40,3 +41,11 @@ def real(starter: Path) -> Iterator[support.Instance]:
     made = support.new_instance(INGLE_MODEL=str(starter))
     yield made
     made.close()
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> nvml.StandIn:
+    """A stand-in for NVIDIA's driver; `env` makes a process find it."""
+    if not nvml.COMPILER:
+        pytest.skip("there is no C compiler to build the stand-in for libnvidia-ml.so.1 with")
+    return nvml.StandIn(tmp_path)
