@@ -4,7 +4,7 @@ Suggestion and reference each run in a fresh copy of one scratch folder, in a co
 that folder can be written (bubblewrap); what they leave there and what they print is compared. The options take a part
 of the prompt away, to see what it gains. INGLE_MODEL names the GGUF to measure; without it, the starter.
 
-    python tests/bench/command_quality.py [--json] [--wrong] [--no-examples] [--no-second-try]
+    python tests/bench/command_quality.py [--json] [--wrong] [--no-examples | --any-examples] [--no-second-try]
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--wrong", action="store_true", help="print the commands that are wrong, too")
     parser.add_argument("--no-examples", action="store_true", help="without the examples in the prompt")
+    parser.add_argument("--any-examples", action="store_true", help="with four examples that are always the same")
     parser.add_argument("--no-second-try", action="store_true", help="without asking again after failed checks")
     options = parser.parse_args()
     if not shutil.which("bwrap"):
@@ -105,6 +106,8 @@ def measured(instance: support.Instance, shell: Shell, task: Task, options: argp
     messages = words.request(task.ask, shell.name, "Debian GNU/Linux")
     if options.no_examples:
         messages = [messages[0], messages[-1]]
+    if options.any_examples:
+        messages = [*words.request("", shell.name, "Debian GNU/Linux")[:-1], messages[-1]]
     try:
         if options.no_second_try:
             checked = check(words.parse(ask(messages), shell.name).command, shell, {})

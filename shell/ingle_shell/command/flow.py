@@ -109,6 +109,7 @@ def _print(asker: _Asker, suggested: Suggestion, checked: Checked) -> None:
         asker.screen.write(json.dumps({**as_json(checked, plain(suggested.explanation)), "route": route}))
     else:
         asker.screen.write(checked.command)
+        asker.screen.end_line()  # before what stderr says, which may go to the same terminal
         for warning in [risk_line(checked.risk), *warnings(checked)]:
             asker.screen.note(warning)
     asker.screen.end_line()

@@ -1,7 +1,7 @@
 """What a model is told so that it answers with one command, and the command in what it answers. Pure.
 
-Written for small models: a short instruction, and examples as turns of a conversation, which they imitate better than
-they follow rules. `tests/bench/command_quality.py` leaves each part out in turn.
+Written for small models: a short instruction, and the examples most like the wish as turns of a conversation, which
+they imitate better than they follow rules. `tests/bench/command_quality.py` leaves each part out in turn.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ingle_shell.command.examples import nearest
 from ingle_shell.command.syntax import ShellName, read
 
 __all__ = ["Message", "Suggestion", "again", "explaining", "parse", "refined", "request"]
@@ -22,24 +23,7 @@ _FENCE = re.compile(r"```(?:[\w-]*[ \t]*\n)?(.*?)(?:```|\Z)", re.DOTALL)
 _INLINE = re.compile(r"^\s*(?:[-*] |\d+[.)] )?`([^`\n]+)`", re.MULTILINE)
 _PROMPT = re.compile(r"^\s*[$%\u276f] ", re.MULTILINE)
 
-_POSIX_EXAMPLES = (
-    ("list the files here, the newest first", "ls -lt", "Lists the files here in detail, the newest first."),
-    ("how many python files are below src", "find src -name '*.py' | wc -l", "Finds the Python files and counts them."),
-    (
-        "make a folder old and move the logs there",
-        "mkdir -p old && mv *.log old/",
-        "Makes the folder and moves the logs.",
-    ),
-    ("show lines with error in app.log", "grep -i error app.log", "Shows the lines that contain error, in any case."),
-)
-_FISH_EXAMPLES = (
-    *_POSIX_EXAMPLES[:3],
-    (
-        "print each text file's name",
-        "for f in *.txt; echo $f; end",
-        "Goes through the text files and prints their names.",
-    ),
-)
+_EXAMPLES = 4
 
 
 class Suggestion(msgspec.Struct, frozen=True):
@@ -56,8 +40,8 @@ def request(wish: str, shell: ShellName, system: str, context: str = "") -> list
         "Answer with the command in a code block, then one short sentence that explains it."
     )
     messages = [{"role": "system", "content": instruction}]
-    for asked, command, explanation in _FISH_EXAMPLES if shell == "fish" else _POSIX_EXAMPLES:
-        messages += [{"role": "user", "content": asked}, _answer(command, explanation)]
+    for example in nearest(wish, _EXAMPLES):
+        messages += [{"role": "user", "content": example.wish}, _answer(example.command(shell), example.says)]
     content = f"{context.rstrip()}\n\n{wish}" if context.strip() else wish
     return [*messages, {"role": "user", "content": content}]
 
