@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-__all__ = ["Stream", "acall", "astream", "call", "connect", "start_daemon", "stream"]
+__all__ = ["Stream", "acall", "astream", "call", "connect", "environment", "start_daemon", "stream"]
 
 _ENDS = ("done", "failed", "pulled")  # the event types that end a stream
 _HEAD_LIMIT = 64 * 1024
@@ -360,14 +360,20 @@ def start_daemon() -> None:
         os.close(lock)
 
 
-def _spawn_daemon() -> None:
-    """Spawn it detached, and wait for its word on the pipe: "ready", or the error that kept it from starting."""
-    import subprocess
-
+def environment() -> dict[str, str]:
+    """Ours, as a process of the daemon's is to have it."""
     env = dict(os.environ)
     model = env.get("INGLE_MODEL", "")
     if os.sep in model or model.endswith(".gguf"):
         env["INGLE_MODEL"] = os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - the daemon lives in /
+    return env
+
+
+def _spawn_daemon() -> None:
+    """Spawn it detached, and wait for its word on the pipe: "ready", or the error that kept it from starting."""
+    import subprocess
+
+    env = environment()
     ours, its = os.pipe()
     try:
         env[READY_FD_VARIABLE] = str(its)

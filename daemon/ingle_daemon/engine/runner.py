@@ -23,7 +23,16 @@ from ingle_daemon.errors import NoModel, UsageError
 from ingle_daemon.fim.templates import FimIds
 from ingle_daemon.protocol import Sampling
 
-__all__ = ["BatchItem", "OutOfCells", "Runner", "RunnerOptions", "Sampler", "Vocabulary", "llama_version"]
+__all__ = [
+    "BatchItem",
+    "OutOfCells",
+    "Runner",
+    "RunnerOptions",
+    "Sampler",
+    "Vocabulary",
+    "build_facts",
+    "llama_version",
+]
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
@@ -411,6 +420,15 @@ class _BatchViews:
 def llama_version() -> str:
     """The binding's version, which pins llama.cpp's."""
     return str(llama.__version__)
+
+
+def build_facts() -> dict[str, object]:
+    """The binding's version, and what llama.cpp was built for."""
+    return {
+        "version": llama_version(),
+        "gpu_offload": bool(llama.llama_supports_gpu_offload()),
+        "system": llama.llama_print_system_info().decode(errors="replace").strip(" |"),
+    }
 
 
 def _load_model(options: RunnerOptions) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ import tomli
 from ingle_daemon.workspace.ignore import Ignore, is_secret
 from ingle_daemon.workspace.reading import read_regular
 
-__all__ = ["FILE", "why_private"]
+__all__ = ["FILE", "rule_files", "why_private"]
 
 FILE = ".ingle.toml"
 _LARGEST = 64 * 1024
@@ -58,6 +58,19 @@ def why_private(root: str, paths: Sequence[str], private: Sequence[str]) -> str:
     return ""
 
 
+def rule_files(folder: Path) -> dict[Path, str]:
+    """The rule files that hold for what is asked in `folder`, and what is wrong with each; "" where nothing is."""
+    return {place / FILE: _trouble(place) for place in _workspace(folder) if os.path.lexists(place / FILE)}
+
+
+def _trouble(folder: Path) -> str:
+    try:
+        _read(folder)
+    except _Unreadable as exc:
+        return str(exc)
+    return ""
+
+
 def _matched(spec: pathspec.GitIgnoreSpec, path: Path) -> bool:
     """Whether the path, or a folder that it lies in, matches."""
     name = str(path).lstrip("/")
@@ -65,11 +78,8 @@ def _matched(spec: pathspec.GitIgnoreSpec, path: Path) -> bool:
 
 
 def _forbidden_by_workspace(start: Path, files: Sequence[Path]) -> str:
-    """What the rule files from `start` upwards say. The home folder, and what lies above it, is no workspace."""
-    home = Path.home()
-    for folder in (start, *start.parents):
-        if folder == home or folder in home.parents:
-            break
+    """What the rule files from `start` upwards say."""
+    for folder in _workspace(start):
         try:
             rules = _read(folder)
         except _Unreadable as exc:
@@ -85,6 +95,15 @@ def _forbidden_by_workspace(start: Path, files: Sequence[Path]) -> str:
     if start.is_dir() and Ignore(start).private:
         return f"{start} is private by its .ingleignore"
     return ""
+
+
+def _workspace(start: Path) -> Iterator[Path]:
+    """The folders from `start` upwards. The home folder, and what lies above it, is no workspace."""
+    home = Path.home()
+    for folder in (start, *start.parents):
+        if folder == home or folder in home.parents:
+            return
+        yield folder
 
 
 def _read(folder: Path) -> _Rules | None:
