@@ -13,10 +13,14 @@ __all__ = ["Command", "add", "count"]
 
 
 class Command(NamedTuple):
-    """What a command asks for, and how people read the answer; nothing is printed of an empty text."""
+    """What a command asks for, and how people read the answer; nothing is printed of an empty text.
+
+    `exit_code` is what the answer ends the program with.
+    """
 
     run: Callable[[argparse.Namespace], Any]
     render: Callable[[Any], str]
+    exit_code: Callable[[Any], int] = lambda _: 0
 
 
 def add(

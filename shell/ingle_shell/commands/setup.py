@@ -7,6 +7,7 @@ it knows nothing of what is in a plugin, and needs no daemon.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import subprocess
@@ -24,10 +25,16 @@ from ingle_shell.screen import Screen
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
 
-__all__ = ["add"]
+__all__ = ["EXTENSION", "VSCODES", "add", "is_current_neovim", "neovim_folder"]
 
-_EXTENSION = "ingle.ingle"
-_VSCODES = ("code", "codium", "code-server", "cursor")
+EXTENSION = "ingle.ingle"
+VSCODES = {
+    "code": ".vscode/extensions",
+    "codium": ".vscode-oss/extensions",
+    "code-server": ".local/share/code-server/extensions",
+    "cursor": ".cursor/extensions",
+}
+"""Programs, and where below the home folder each keeps its extensions."""
 _SEVERAL_MINUTES = 300.0
 
 
@@ -91,7 +98,7 @@ def _bundled(name: str, how_to_make: str) -> Path:
 
 def _neovim(*, undo: bool) -> list[_Step]:
     """Copy the plugin into Neovim's package folder, which it reads when it starts; nothing of the user's is changed."""
-    target = _neovim_data() / "site/pack/ingle/start/ingle"
+    target = neovim_folder()
     if target.is_symlink() or (target.exists() and not (target / "lua/ingle/init.lua").exists()):
         raise UsageError(f"{target} is not a copy of the plugin", hint="Remove it by hand if it is not needed.")
     if undo:
@@ -101,10 +108,24 @@ def _neovim(*, undo: bool) -> list[_Step]:
     return [_Step(words, lambda: _copy(source, target))]
 
 
-def _neovim_data() -> Path:
-    """Neovim's stdpath('data')."""
+def neovim_folder() -> Path:
+    """Where the plugin lies: below Neovim's stdpath('data')."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    return Path(base) / (os.environ.get("NVIM_APPNAME") or "nvim")
+    return Path(base) / (os.environ.get("NVIM_APPNAME") or "nvim") / "site/pack/ingle/start/ingle"
+
+
+def is_current_neovim(folder: Path) -> bool:
+    """Whether the plugin in `folder` is the one that this installation carries; also where it carries none."""
+    try:
+        bundled = _bundled("neovim", "")
+    except IngleError:
+        return True
+    return _digests(folder) == _digests(bundled)
+
+
+def _digests(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).digest() for path in files}
 
 
 def _weight(folder: Path) -> str:
@@ -142,11 +163,11 @@ def _remove(target: Path) -> None:
 
 def _vscode(*, undo: bool) -> list[_Step]:
     """Have every VS Code on PATH install the extension by itself."""
-    programs = [found for name in _VSCODES if (found := shutil.which(name))]
+    programs = [found for name in VSCODES if (found := shutil.which(name))]
     if not programs:
-        raise UsageError(f"none of {', '.join(_VSCODES)} is on PATH", hint="Install one, or add its folder to PATH.")
+        raise UsageError(f"none of {', '.join(VSCODES)} is on PATH", hint="Install one, or add its folder to PATH.")
     if undo:
-        arguments = ["--uninstall-extension", _EXTENSION]
+        arguments = ["--uninstall-extension", EXTENSION]
     else:
         vsix = _bundled("vscode/ingle.vsix", "In ingle's repository, `npm run package` in editors/vscode makes it.")
         arguments = ["--install-extension", str(vsix), "--force"]

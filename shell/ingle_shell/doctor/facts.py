@@ -1,0 +1,188 @@
+"""What was found out about this installation: plain values. Nothing here says what is right or wrong.
+
+What the daemon's side finds (`ingle_daemon.inspection`) is read into the values of the same name; what an older or a
+newer one does not say stays at its default.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "Configuration",
+    "Facts",
+    "Folder",
+    "Inspection",
+    "Keyring",
+    "Llama",
+    "Log",
+    "Model",
+    "Plugin",
+    "Program",
+    "Provider",
+    "RuleFile",
+    "Running",
+    "RunningModel",
+    "Shell",
+    "Socket",
+]
+
+
+class _Fact(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Program(_Fact, frozen=True, kw_only=True):
+    """This program: what runs it, and where it is installed."""
+
+    version: str
+    python: tuple[int, int, int]
+    executable: str
+    place: str
+    system: str
+
+
+class Socket(_Fact, frozen=True, kw_only=True):
+    path: str
+    exists: bool
+    mode: int = 0
+    ours: bool = True
+
+
+class RunningModel(_Fact, frozen=True, kw_only=True):
+    """What the daemon says of its model. `fim` is "" where the self-test found that it cannot fill in."""
+
+    state: str = ""
+    error: str = ""
+    name: str = ""
+    n_ctx: int = 0
+    fim: str = ""
+    note: str = ""
+    where: str = "local"
+
+
+class Running(_Fact, frozen=True, kw_only=True):
+    """The daemon that answered, and how long that took."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    answered_ms: float
+    backend: str = "local"
+    model: RunningModel = RunningModel()
+    config_problem: str = ""
+
+
+class Configuration(_Fact, frozen=True, kw_only=True):
+    path: str = ""
+    exists: bool = False
+    problem: str = ""
+    offline: bool = False
+    engine_host: str = ""
+    names_key: bool = False
+
+
+class Model(_Fact, frozen=True, kw_only=True):
+    name: str = ""
+    path: str = ""
+    size_bytes: int = 0
+    in_catalog: bool = False
+    installed: int = 0
+    problem: str = ""
+    hint: str = ""
+
+
+class Llama(_Fact, frozen=True, kw_only=True):
+    version: str = ""
+    gpu_offload: bool = False
+    system: str = ""
+    problem: str = ""
+
+
+class Keyring(_Fact, frozen=True, kw_only=True):
+    backend: str = ""
+    usable: bool = False
+
+
+class Provider(_Fact, frozen=True, kw_only=True):
+    host: str
+    consent: bool = False
+    asked: bool = False
+    status: int = 0
+    ms: float = 0.0
+    problem: str = ""
+
+
+class RuleFile(_Fact, frozen=True, kw_only=True):
+    path: str
+    problem: str = ""
+
+
+class Inspection(_Fact, frozen=True, kw_only=True):
+    """What the daemon's side of the installation found, whether a daemon runs or not."""
+
+    configuration: Configuration = Configuration()
+    model: Model = Model()
+    llama: Llama = Llama()
+    keyring: Keyring = Keyring()
+    providers: tuple[Provider, ...] = ()
+    rule_files: tuple[RuleFile, ...] = ()
+
+
+class Folder(_Fact, frozen=True, kw_only=True):
+    """One of ingle's folders. `private`: nobody else is to enter it."""
+
+    what: str
+    path: str
+    private: bool
+    exists: bool
+    mode: int = 0
+    ours: bool = True
+    writable: bool = True
+    free_bytes: int = 0
+
+
+class Plugin(_Fact, frozen=True, kw_only=True):
+    """An editor on this machine, and the plugin in it: `version` "" where there is none. `current`: it is the one that
+    comes with this program."""
+
+    editor: str
+    setup: str
+    version: str = ""
+    current: bool = True
+
+
+class Shell(_Fact, frozen=True, kw_only=True):
+    """A shell, and the file that has the line for it; "" where none has."""
+
+    name: str
+    login: bool
+    file: str
+    has_line: bool
+    line: str
+
+
+class Log(_Fact, frozen=True, kw_only=True):
+    """What the log's last part holds, counted by the module that wrote it. No text of it."""
+
+    path: str
+    exists: bool
+    hours: int
+    errors: dict[str, int] = {}
+    warnings: int = 0
+
+
+class Facts(_Fact, frozen=True, kw_only=True):
+    """Everything. `silence`: why no daemon answered; `mute`: why the daemon's side could not look."""
+
+    program: Program
+    socket: Socket
+    running: Running | None = None
+    silence: str = ""
+    listening: bool = False
+    inspection: Inspection | None = None
+    mute: str = ""
+    folders: tuple[Folder, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
+    shells: tuple[Shell, ...] = ()
+    log: Log | None = None
