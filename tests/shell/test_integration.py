@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,9 +93,7 @@ def start(instance: Instance, request: pytest.FixtureRequest) -> Iterator[Start]
     sessions: list[Session] = []
 
     def start(**parts: str) -> Session:
-        sessions.append(
-            Session(instance, name, **{key: value for key, value in parts.items() if not key.startswith("_")})
-        )
+        sessions.append(Session(instance, name, **parts))
         return sessions[-1]
 
     yield start
@@ -284,10 +285,6 @@ def test_ordinary_output_stays_as_it_is() -> None:
 
 
 def test_the_integration_is_in_a_built_wheel(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-    import zipfile
-
     root = Path(__file__).parents[2]
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(tmp_path), str(root)]
     subprocess.run(build, check=True, timeout=250)
