@@ -16,6 +16,7 @@ from ingle_daemon.routing.confidence import (
     Signs,
     calibrate,
     probability,
+    reasons,
     signs_of,
 )
 from ingle_daemon.routing.reliability import Outcome, auc, calibration_error, reliability, risk_at
@@ -44,6 +45,19 @@ def test_the_worst_stretch_is_found_wherever_it_is() -> None:
     values = [-0.1] * 40
     values[20:28] = [-2.0] * 8
     assert signs_of("x", values, cut=False).worst == pytest.approx(-2.0)
+
+
+def test_what_speaks_against_an_answer_is_said_in_words_the_strongest_first() -> None:
+    assert reasons(DEFAULT, signs_of("Paris.", [-0.01, -0.02], cut=False)) == ()
+    guess = signs_of("Lyon, perhaps.", [-2.0, -3.0, -2.5, -1.0], cut=False)
+    assert reasons(DEFAULT, guess)[0] == "guessed words"
+    circles = signs_of("the file is in the folder " * 20, [-0.05] * 120, cut=True)
+    assert reasons(DEFAULT, circles) == ("repeats itself", "cut off", "long")
+
+
+def test_a_sign_of_a_good_answer_is_never_named_as_a_reason() -> None:
+    odd = Calibration(0.0, (-3.0, -3.0, -3.0, 3.0, 3.0, 3.0, 0.0))
+    assert reasons(odd, signs_of("Paris.", [0.0, 0.0], cut=False)) == ()
 
 
 def test_an_empty_answer_is_not_believed() -> None:
@@ -84,6 +98,14 @@ def test_a_few_outcomes_move_it_a_little() -> None:
     after = probability(calibrate(DEFAULT, [Judged(signs, False)]), signs)
     assert before - 0.3 < after < before
     assert calibrate(DEFAULT, []) is DEFAULT
+
+
+def test_what_is_half_known_moves_it_half_as_far() -> None:
+    signs = Signs(-0.1, -0.2, -0.1, 0.0, 0.0, 0.0, 1.0)
+    whole = probability(calibrate(DEFAULT, [Judged(signs, False)] * 10), signs)
+    half = probability(calibrate(DEFAULT, [Judged(signs, False, 0.5)] * 10), signs)
+    assert whole < half < probability(DEFAULT, signs)
+    assert half == pytest.approx(probability(calibrate(DEFAULT, [Judged(signs, False)] * 5), signs))
 
 
 def test_outcomes_that_are_all_alike_do_not_run_away() -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["DEFAULT", "Calibration", "Judged", "Signs", "calibrate", "probability", "signs_of"]
+__all__ = ["DEFAULT", "Calibration", "Judged", "Signs", "calibrate", "probability", "reasons", "signs_of"]
 
 _WINDOW = 8
 _GRAM = 4
@@ -24,8 +24,12 @@ _REFUSALS = re.compile(
     re.IGNORECASE,
 )
 _STEPS = 25
+_CLOSE = 1e-6
 _STRENGTH = 4.0
 """How many answers of the user's the weights that were there before count for, each."""
+_MOST_REASONS = 3
+_TELLING = 0.25
+"""What a sign must take from the score, in nats, to be named."""
 
 
 class Signs(NamedTuple):
@@ -53,11 +57,23 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 class Judged(NamedTuple):
-    """An answer that turned out right, or not."""
+    """An answer that turned out right, or not. `weight`: how much that is known, from 0 to 1."""
 
     signs: Signs
     right: bool
+    weight: float = 1.0
 
+
+_SURE = Signs(mean=-0.1, worst=-0.3, first=-0.1, repeats=0.0, refuses=0.0, cut=0.0, length=1.0)
+_WORDS = {
+    "mean": "guessed words",
+    "worst": "a passage of guesses",
+    "first": "an unsure beginning",
+    "repeats": "repeats itself",
+    "refuses": "does not know",
+    "cut": "cut off",
+}
+_LENGTHS = ("short", "long")
 
 DEFAULT = Calibration(2.0, (1.5, 0.5, 0.5, -3.0, -2.0, -0.5, -0.3))
 """For a model that nothing is known of: sure, short answers that do not go in circles are believed."""
@@ -85,30 +101,74 @@ def probability(calibration: Calibration, signs: Signs) -> float:
     return 1 / (1 + math.exp(-max(min(score, 30.0), -30.0)))
 
 
+def reasons(calibration: Calibration, signs: Signs) -> tuple[str, ...]:
+    """What speaks most against the answer, in words, beside a short sure one; the strongest first."""
+    against = sorted(
+        (weight * (sign - sure), name)
+        for name, weight, sign, sure in zip(Signs._fields, calibration.weights, signs, _SURE, strict=True)
+    )
+    lengths = {"length": _LENGTHS[signs.length > _SURE.length]}
+    words = {**_WORDS, **lengths}
+    bad = {name for name in _WORDS if _is_bad(name, signs)} | set(lengths)
+    return tuple(words[name] for taken, name in against if taken < -_TELLING and name in bad)[:_MOST_REASONS]
+
+
 def calibrate(prior: Calibration, judged: Sequence[Judged]) -> Calibration:
     """The logistic fit to `judged`, held near `prior` by a penalty: a few answers move it a little, hundreds wholly.
 
-    Newton's method on the penalized log-likelihood, which is convex.
+    Newton's method on the penalized log-likelihood, which is convex. In plain Python: eight weights and a few hundred
+    answers take hundredths of a second, and numpy would be a third of the daemon's memory.
     """
     if not judged:
         return prior
-    import numpy as np  # the daemon learns seldom, and numpy would be half of its memory
-
-    features = np.array([[1.0, *one.signs] for one in judged])
-    labels = np.array([float(one.right) for one in judged])
-    center = np.array([prior.bias, *prior.weights])
-    weights = center.copy()
+    center = [prior.bias, *prior.weights]
+    weights = list(center)
     for _ in range(_STEPS):
-        chances = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
-        gradient = features.T @ (labels - chances) - _STRENGTH * (weights - center)
-        spread = chances * (1 - chances)
-        curvature = (features * spread[:, None]).T @ features + _STRENGTH * np.eye(len(weights))
-        step = np.linalg.solve(curvature, gradient)
-        weights = weights + step
-        if float(np.abs(step).max()) < 1e-6:
+        step = _solved(*_slope(weights, center, judged))
+        weights = [weight + change for weight, change in zip(weights, step, strict=True)]
+        if max(map(abs, step)) < _CLOSE:
             break
-    bias, *rest = (float(weight) for weight in weights)
-    return Calibration(bias, tuple(rest), prior.answers + len(judged))
+    return Calibration(weights[0], tuple(weights[1:]), prior.answers + len(judged))
+
+
+def _slope(
+    weights: Sequence[float], center: Sequence[float], judged: Sequence[Judged]
+) -> tuple[list[list[float]], list[float]]:
+    """Curvature and gradient of the penalized log-likelihood at `weights`."""
+    size = range(len(weights))
+    gradient = [-_STRENGTH * (weights[row] - center[row]) for row in size]
+    curvature = [[_STRENGTH * (row == column) for column in size] for row in size]
+    calibration = Calibration(weights[0], tuple(weights[1:]))
+    for one in judged:
+        chance = probability(calibration, one.signs)
+        features = (1.0, *one.signs)
+        missed, spread = one.weight * (one.right - chance), one.weight * chance * (1 - chance)
+        for row in size:
+            gradient[row] += missed * features[row]
+            for column in size:
+                curvature[row][column] += spread * features[row] * features[column]
+    return curvature, gradient
+
+
+def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+    """The solution of a positive definite system, by Gauss."""
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for pivot, row in enumerate(rows):
+        for other in rows[pivot + 1 :]:
+            factor = other[pivot] / row[pivot]
+            for column in range(pivot, len(row)):
+                other[column] -= factor * row[column]
+    found = [0.0] * len(rows)
+    for pivot in reversed(range(len(rows))):
+        known = sum(rows[pivot][column] * found[column] for column in range(pivot + 1, len(rows)))
+        found[pivot] = (rows[pivot][-1] - known) / rows[pivot][pivot]
+    return found
+
+
+def _is_bad(name: str, signs: Signs) -> bool:
+    """Whether the sign itself is one of a bad answer: a learned weight may have the odd sign."""
+    value, sure = getattr(signs, name), getattr(_SURE, name)
+    return bool(value < sure if name in ("mean", "worst", "first") else value > sure)
 
 
 def _mean(values: Sequence[float]) -> float:
