@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.completions import Completions
 from ingle_daemon.conversations import Conversations
-from ingle_daemon.dialects import completion, control, conversations, egress, llamacpp, openai
+from ingle_daemon.dialects import answers, completion, control, conversations, egress, llamacpp, openai
 from ingle_daemon.dialects.control import Control
 from ingle_daemon.dialects.http import error_response
 from ingle_daemon.errors import IngleError, RefusedByPrivacy, UsageError
@@ -57,6 +57,7 @@ def build(
             *completion.routes(completions, body_limit),
             *conversations.routes(kept, body_limit),
             *egress.routes(router.egress, body_limit),
+            *answers.routes(router.judge, body_limit),
         ],
         exception_handlers={
             IngleError: _on_ingle_error,

@@ -116,6 +116,10 @@ class ProviderSettings(_Section, frozen=True, kw_only=True):
 class ApiSettings(ProviderSettings, frozen=True, kw_only=True):
     """What stands in [api] itself holds for every role that names no url of its own."""
 
+    escalate: Literal["offer", "auto", "off"] = "offer"
+    """What becomes of a local answer that is doubted: the user may have the API asked, it is asked, or neither."""
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    """A local answer that is right with a lower probability is doubted."""
     default: ProviderSettings | None = None
     reasoning: ProviderSettings | None = None
     fallback: tuple[ProviderSettings, ...] = ()
@@ -202,10 +206,13 @@ def parse(text: str, name: str = "config.toml") -> Settings:
         ) from exc
 
 
+_OF_NO_ROLE = ("default", "reasoning", "fallback", "escalate", "confidence")
+
+
 def _with_roles(table: dict[str, Any]) -> dict[str, Any]:
     """The table with what [api] says written into its roles. A role with a url of its own gets nothing, least a key."""
     api = table.get("api", {})
-    shared = {key: value for key, value in api.items() if key not in ("default", "reasoning", "fallback")}
+    shared = {key: value for key, value in api.items() if key not in _OF_NO_ROLE}
     roles: dict[str, Any] = {}
     for name in ("default", "reasoning"):
         if name in api or (name == "default" and shared.get("model")):

@@ -26,6 +26,7 @@ from ingle_daemon.protocol import (
     ConversationInfo,
     Delta,
     Done,
+    Drafting,
     Found,
     Keep,
     Plan,
@@ -34,14 +35,16 @@ from ingle_daemon.protocol import (
     Routed,
     Started,
     Thinking,
+    Turn,
 )
+from ingle_daemon.routing.policy import ESCALATED
 from ingle_daemon.routing.router import Router
 
 __all__ = ["Conversations"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_Event = Routed | Reading | Started | Thinking | Delta | Done
+_Event = Routed | Reading | Drafting | Started | Thinking | Delta | Done
 
 
 class Conversations:
@@ -67,7 +70,7 @@ class Conversations:
         keep = request.keep
         if keep and not self._enabled and not (keep.last or keep.conversation):
             keep = None
-        events = self._kept(request, keep) if keep else self._router.ask(request)
+        events = self._kept(request, keep) if keep else self._router.ask(request, judged=True)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield event
@@ -88,12 +91,12 @@ class Conversations:
             before = await self.read(copy)
         continued = _continued(request, before, system, question) if before else request
         with self._reserved(before):
-            async with contextlib.aclosing(self._router.ask(continued)) as events:
+            async with contextlib.aclosing(self._router.ask(continued, judged=True)) as events:
                 writing: _Writing | None = None
                 try:
                     async for event in events:
                         if isinstance(event, Routed):
-                            if before and not keep.switch:
+                            if before and not keep.switch and event.route.rule != ESCALATED:
                                 _refuse_another_model(before, request, event.route)
                             if writing is None:
                                 writing = await self._begin(before, keep, system, question, event.route)
@@ -300,20 +303,38 @@ def _continued(request: AskRequest, before: Conversation, system: str, question:
             f"conversation {before.info.id} keeps the instructions that it began with",
             hint="Begin a new one to give others.",
         )
-    answered = [turn for turn in before.turns if turn.answer]
+    answered = _standing(before, question if request.draft else None)
     messages = [ChatMessage("system", before.system)] if before.system else []
     for turn in answered:
         messages += [ChatMessage("user", turn.question), ChatMessage("assistant", turn.answer)]
     messages.append(ChatMessage("user", question))
     route = request.route
-    if route == "auto" and answered and answered[-1].route == "api":
+    if route == "auto" and (last := _last_by_rule(before)) and last.route == "api":
         route = "api"
     return msgspec.structs.replace(request, messages=tuple(messages), route=route)
 
 
+def _standing(before: Conversation, asked_again: str | None) -> list[Turn]:
+    """The turns that were answered. Of a question that was escalated, or now is, the local answer does not count."""
+    standing: list[Turn] = []
+    for turn in before.turns:
+        if standing and turn.rule == ESCALATED and standing[-1].question == turn.question:
+            standing.pop()
+        if turn.answer:
+            standing.append(turn)
+    if asked_again is not None and standing and standing[-1].question == asked_again:
+        standing.pop()
+    return standing
+
+
+def _last_by_rule(before: Conversation) -> Turn | None:
+    """The last turn that was answered where its conversation is at home: an escalation is an exception."""
+    return next((turn for turn in reversed(before.turns) if turn.answer and turn.rule != ESCALATED), None)
+
+
 def _refuse_another_model(before: Conversation, request: AskRequest, route: Route) -> None:
     """Unless the user asked for another kind of model, whoever answered last answers again."""
-    last = next((turn for turn in reversed(before.turns) if turn.answer), None)
+    last = _last_by_rule(before)
     if last is None or (last.route, last.model) == (route.kind, route.model):
         return
     if request.route != "auto" and last.route != route.kind:

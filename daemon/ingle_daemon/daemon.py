@@ -31,6 +31,7 @@ from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import NoModel, RefusedByPrivacy, UsageError
 from ingle_daemon.journal import open_journal
+from ingle_daemon.journal.answers import Answers
 from ingle_daemon.journal.conversations import Log
 from ingle_daemon.journal.outcomes import Outcomes
 from ingle_daemon.metrics import Metrics
@@ -40,6 +41,7 @@ from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
 from ingle_daemon.routing.consent import Consent
 from ingle_daemon.routing.egress import Egress
+from ingle_daemon.routing.judge import Judge
 from ingle_daemon.routing.ledger import Ledger, Limits
 from ingle_daemon.surroundings import Surroundings
 from ingle_daemon.workspace import listing
@@ -85,6 +87,7 @@ class Daemon:
         self._journal = open_journal(paths.journal_file())
         self._outcomes = Outcomes(self._journal, keep_text=settings.completion.keep_text)
         self.log = Log(self._journal)
+        self.judge = Judge(Answers(self._journal) if settings.ask.log else None)
         self.completions = Completions(self.backend, Surroundings(self.backend, indexed), self._outcomes)
 
     async def start(self) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 __all__ = [
+    "AnswerFate",
+    "AnswerOutcome",
     "AskRequest",
     "ChatMessage",
     "ChatPrompt",
@@ -22,16 +24,20 @@ __all__ = [
     "Count",
     "Delta",
     "Done",
+    "Draft",
+    "Drafting",
     "Event",
     "Failed",
     "Fit",
     "Found",
     "GenerateRequest",
     "InfillPrompt",
+    "Judgement",
     "Keep",
     "Letter",
     "Limits",
     "ModelInfo",
+    "Offer",
     "Outcome",
     "OutcomeKind",
     "Plan",
@@ -211,7 +217,8 @@ class Thinking(_Value, frozen=True, tag="thinking"):
 class Done(_Value, frozen=True, tag="done"):
     """The end. `stop` is the stop string that was met. `usage` is set by API models, `timings` by engines.
 
-    `unkept` says why an answer that was to be kept is not.
+    `unkept` says why an answer that was to be kept is not. `judgement` is what is thought of a local answer, where the
+    policy chose to make it here.
     """
 
     reason: StopReason
@@ -219,6 +226,33 @@ class Done(_Value, frozen=True, tag="done"):
     timings: Timings = Timings()
     usage: Usage | None = None
     unkept: str = ""
+    judgement: Judgement | None = None
+
+
+class Offer(_Value, frozen=True):
+    """An API model that may be asked instead. `estimate` is the most it may cost, in US dollars, if that is known."""
+
+    model: str
+    host: str
+    estimate: float | None = None
+
+
+class Judgement(_Value, frozen=True):
+    """What is thought of a local answer. It is doubted where `confidence`, that it is right, is below `threshold`.
+
+    `reasons` are what speaks against it, the strongest first; `signs` what was seen of it (routing/confidence.py).
+    `rule` is the row of the second table in docs/routing.md that said what becomes of it, `facts` what that looked at.
+    With an `offer` its user may have that model asked. `note` says why the model that was to be asked was not.
+    """
+
+    confidence: float
+    threshold: float
+    reasons: tuple[str, ...] = ()
+    signs: dict[str, float] = {}
+    rule: str = ""
+    facts: dict[str, Any] = {}
+    offer: Offer | None = None
+    note: str = ""
 
 
 class Failed(_Value, frozen=True, tag="failed"):
@@ -289,6 +323,20 @@ class Reading(_Value, frozen=True, tag="reading"):
     of: int
 
 
+class Drafting(_Value, frozen=True, tag="drafting"):
+    """A local answer is being made that is judged before it is shown; it has `tokens` now."""
+
+    tokens: int
+
+
+class Draft(_Value, frozen=True, forbid_unknown_fields=True):
+    """A local answer that is doubted, and why: it goes along to the model that is asked instead."""
+
+    text: str
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    reasons: tuple[str, ...] = ()
+
+
 class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     """`POST /ingle/ask`. Answered by one JSON event a line: Routed, Delta …, then Done or Failed.
 
@@ -296,7 +344,9 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     installed one for this question; "" is the current one. With a `schema` (JSON schema) the answer is JSON that
     follows it. With `keep` the messages are the instructions, if any, and one question; without it nothing is kept.
     `task` names what the question is for: the settings may have a rule for it. `root` is the folder it is asked in,
-    `paths` are the files whose text it holds: both may be private. What is None is taken from the settings.
+    `paths` are the files whose text it holds: both may be private. `id` is the client's own and names the answer in an
+    `AnswerOutcome`; without one nothing is learned from it. `draft` is the local answer to the same question, where
+    "api" is asked because of it. What is None is taken from the settings.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -311,6 +361,21 @@ class AskRequest(_Value, frozen=True, forbid_unknown_fields=True):
     task: str = ""
     root: str = ""
     paths: tuple[str, ...] = ()
+    id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    draft: Draft | None = None
+
+
+AnswerFate = Literal["kept", "declined", "ran", "failed", "escalated", "automatic", "retried"]
+"""kept: it was copied, or its code taken. declined: a larger model was offered, and not wanted. ran, failed: its
+command was run, and its exit code was 0 or not. escalated: a larger model was asked by a key; automatic: by the
+settings; retried: by the same question once more."""
+
+
+class AnswerOutcome(_Value, frozen=True, forbid_unknown_fields=True):
+    """What became of a local answer, as its client tells it (`POST /ingle/answers`)."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    fate: AnswerFate
 
 
 class Letter(_Value, frozen=True):
@@ -344,7 +409,7 @@ class Plan(_Value, frozen=True):
     facts: dict[str, Any] = {}
 
 
-Event = Routed | Reading | Started | Thinking | Delta | Done | Failed
+Event = Routed | Reading | Drafting | Started | Thinking | Delta | Done | Failed
 
 
 # --- conversations -------------------------------------------------------------------------------------------------
@@ -366,7 +431,8 @@ class Keep(_Value, frozen=True, forbid_unknown_fields=True):
 
 
 class Turn(_Value, frozen=True):
-    """A question and its answer. `asked` is a time in seconds since 1970; `route`, `model`, `reason` are its Route's.
+    """A question and its answer. `asked` is a time in seconds since 1970; `route`, `model`, `reason`, `rule` are its
+    Route's.
 
     `ended` is a StopReason of a whole answer. Of a part it says what ended it: "stopped" by its user, "killed" with the
     daemon, or the code of an error. It is "" while the answer is being written.
@@ -381,6 +447,7 @@ class Turn(_Value, frozen=True):
     reason: str
     timings: Timings = Timings()
     usage: Usage | None = None
+    rule: str = ""
 
 
 class ConversationInfo(_Value, frozen=True):

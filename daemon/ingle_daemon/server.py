@@ -75,7 +75,14 @@ class Ingled:
         self._tcp_port = 0
         self._listeners: list[_Listener] = []
         self._daemon = Daemon(settings, stop=self._stopping.set, serve_tcp=self.serve_tcp, tcp_url=self.tcp_url)
-        router = Router(self._daemon.backend, self._daemon.local, self._daemon.egress, settings, self._daemon.using)
+        router = Router(
+            self._daemon.backend,
+            self._daemon.local,
+            self._daemon.egress,
+            settings,
+            self._daemon.using,
+            self._daemon.judge,
+        )
         self._conversations = Conversations(router, self._daemon.log, enabled=settings.ask.log)
         self._app = build(
             self._daemon.backend,
@@ -125,6 +132,7 @@ class Ingled:
         await self._daemon.stop()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         await self._conversations.close()
+        await self._daemon.judge.close()
 
 
 def _bind_tcp(port: int) -> socket.socket:

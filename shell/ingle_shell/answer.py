@@ -8,16 +8,35 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError
-from ingle_daemon.protocol import Delta, Done, Event, Reading, Routed, Started, Thinking
+from ingle_daemon.protocol import Delta, Done, Drafting, Event, Judgement, Reading, Routed, Started, Thinking
 from ingle_shell.codeblock import FirstBlock
-from ingle_shell.render import answer_status, reading_notice, route_notice, unheeded_notice, why_notice
+from ingle_shell.render import (
+    answer_status,
+    doubt_notice,
+    reading_notice,
+    route_notice,
+    unheeded_notice,
+    why_notice,
+)
 
-__all__ = ["Output", "show"]
+__all__ = ["Output", "Shown", "show"]
+
+
+_DRAFTING = "answering here first, to see how sure that is "
+
+
+class Shown(NamedTuple):
+    """What was shown. `taken_early`: all that was wanted of it had come before its end."""
+
+    answer: str
+    routed: Routed | None
+    judgement: Judgement | None = None
+    taken_early: bool = False
 
 
 class Output(Protocol):
@@ -36,15 +55,15 @@ def show(
     code_only: bool = False,
     complete: bool = False,
     why: bool = False,
-) -> None:
-    """Show the whole answer. What `events` raises passes through.
+) -> Shown:
+    """Show the whole answer; what was shown. What `events` raises passes through.
 
     `as_json`: as one object at its end. `code_only`: its first code block. `complete`: at its end, if it was not cut
     off: half of a JSON value is none. `why`: behind it, which rule sent it where, and the facts.
     """
     answer = _Answer(output, at_once=not (as_json or complete), block=FirstBlock() if code_only else None)
     try:
-        for event in _without_thoughts(map(_typed, events), output):
+        for event in _without_asides(map(_typed, events), output):
             if isinstance(event, Routed):
                 answer.routed = event
                 _announce(event, output)
@@ -56,16 +75,18 @@ def show(
                 answer.add(event.text)
                 if answer.enough:
                     answer.end_early()
-                    return
+                    return Shown(answer.whole, answer.routed, taken_early=True)
             elif isinstance(event, Done):
                 answer.end(event, as_json=as_json, complete=complete)
-                answer.explain(why)
+                answer.explain(event, wanted=why)
+                return Shown(answer.whole, answer.routed, event.judgement)
     except IngleError as error:
         if answer.whole:
             error.details.setdefault("answer", answer.whole)  # what came before it broke off is not lost
         raise
     finally:
         output.end_line()
+    return Shown(answer.whole, answer.routed)
 
 
 class _Answer:
@@ -106,10 +127,18 @@ class _Answer:
         self._output.note(answer_status(self.routed.route, done, self.started), dim=True)
         if done.unkept:
             self._output.note(f"this answer is not kept: {done.unkept}")
+        if done.judgement:
+            self._doubt(done.judgement)
 
-    def explain(self, wanted: bool) -> None:
+    def explain(self, done: Done, *, wanted: bool) -> None:
         if wanted and self.routed:
-            self._output.note(why_notice(self.routed), dim=True)
+            self._output.note(why_notice(self.routed, done.judgement), dim=True)
+
+    def _doubt(self, judgement: Judgement) -> None:
+        """Said here where nobody is asked what to do about it."""
+        for notice in (judgement.note, "" if judgement.offer else doubt_notice(judgement)):
+            if notice:
+                self._output.note(notice)
 
     def end_early(self) -> None:
         assert self.routed, "a route is the first event of every answer"
@@ -143,16 +172,18 @@ def _announce(event: Routed, output: Output) -> None:
             output.note(notice)
 
 
-def _without_thoughts(events: Iterable[Event], output: Output) -> Iterator[Event]:
-    """The events that make the answer. What a model thinks before it answers goes beside it, dimmed."""
-    thinking = False
+def _without_asides(events: Iterable[Event], output: Output) -> Iterator[Event]:
+    """The events that make the answer. What a model thinks, and that an answer grows unseen, goes beside it, dimmed."""
+    aside: Event | None = None
     for event in events:
         if isinstance(event, Thinking):
             output.note(event.text, dim=True, end="")
-        elif thinking:
+        elif isinstance(event, Drafting):
+            output.note("." if isinstance(aside, Drafting) else _DRAFTING, dim=True, end="")
+        elif aside:
             output.note("")
-        thinking = isinstance(event, Thinking)
-        if not thinking:
+        aside = event if isinstance(event, Thinking | Drafting) else None
+        if not aside:
             yield event
 
 
@@ -162,9 +193,11 @@ def _as_json(answer: str, routed: Routed, done: Done) -> str:
         "fit": routed.fit,
         "timings": done.timings,
         "usage": done.usage,
+        "judgement": done.judgement,
     }
     full = {name: msgspec.structs.asdict(part) if part else None for name, part in parts.items()}
-    return json.dumps({"answer": answer, "reason": done.reason, **full, "conversation": routed.conversation})
+    whole = {"answer": answer, "reason": done.reason, **full, "conversation": routed.conversation}
+    return json.dumps(whole, default=msgspec.structs.asdict)
 
 
 def _typed(event: Mapping[str, object]) -> Event:

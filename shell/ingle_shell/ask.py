@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["default_system", "main", "question_of", "request_of"]
+__all__ = ["default_system", "main", "name_for", "question_of", "request_of", "task_of"]
 
 _LARGEST_INPUT = 64 * 1024 * 1024  # bytes; the daemon takes no more by default, and no model's context holds as much
 
@@ -112,8 +112,20 @@ def request_of(options: Options, question: str) -> dict[str, object]:
         "model": options.model or None,
         "keep": keep_of(options, _text(" ".join(options.words))),
         "root": _folder(),
+        "id": name_for(options),
+        "task": task_of(options),
     }
     return {key: value for key, value in request.items() if value is not None}
+
+
+def name_for(options: Options) -> str | None:
+    """A name for the answer, by which the daemon is told what became of it; none where nothing is kept."""
+    return os.urandom(8).hex() if options.log else None
+
+
+def task_of(options: Options) -> str | None:
+    """What `[tasks]` in the configuration may have a rule for: a template by its name, or the failure of a command."""
+    return options.template or ("fix" if options.failure else None)
 
 
 def _request(options: Options) -> dict[str, object]:
@@ -240,7 +252,7 @@ def _ask(request: dict[str, object], options: Options) -> None:
 
         verbatim = options.as_json or options.extract or bool(options.schema)
         screen = Screen(markdown=not verbatim)
-        show(
+        shown = show(
             events,
             screen,
             as_json=options.as_json,
@@ -248,3 +260,8 @@ def _ask(request: dict[str, object], options: Options) -> None:
             complete=bool(options.schema),
             why=options.why,
         )
+    if shown.taken_early or (shown.judgement and shown.judgement.offer):
+        from ingle_shell.escalation import afterwards
+
+        if again := afterwards(request, shown, asks=not options.as_json):
+            _ask(again, options)

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from ingle_daemon.protocol import Done, Reading, Route, Routed, Started
+from ingle_daemon.protocol import Done, Judgement, Reading, Route, Routed, Started
 
 __all__ = [
     "TerminalText",
     "answer_status",
     "daemon_status",
+    "doubt_notice",
     "fact_lines",
+    "judgement_lines",
     "model_list",
     "plain",
     "reading_notice",
@@ -91,11 +93,32 @@ def fact_lines(facts: Mapping[str, object]) -> list[str]:
     return [f"fact      {name} = {plain(json.dumps(value))}" for name, value in facts.items()]
 
 
-def why_notice(routed: Routed) -> str:
-    """Where an answer is made, by which row of the table in docs/routing.md, and from what facts."""
+def why_notice(routed: Routed, judgement: Judgement | None = None) -> str:
+    """Where an answer was made, by which row of the table in docs/routing.md, and what facts; what is thought of it."""
     route = routed.route
     head = [f"route     {route.kind}, {route.model}: {route.reason}", f"rule      {route.rule}"]
-    return "\n".join([*head, *fact_lines(routed.facts)])
+    return "\n".join([*head, *fact_lines(routed.facts), *(judgement_lines(judgement) if judgement else [])])
+
+
+def judgement_lines(judgement: Judgement) -> list[str]:
+    """How far a local answer is believed, by what signs, and which row of the second table said what becomes of it."""
+    signs = ", ".join(f"{name} {value:g}" for name, value in judgement.signs.items())
+    sides = "below" if judgement.confidence < judgement.threshold else "at least"
+    return [
+        f"confident {judgement.confidence:.2f}, {sides} {judgement.threshold:g}"
+        + "".join(f", {reason}" for reason in judgement.reasons),
+        f"signs     {signs}",
+        f"then      {judgement.rule}",
+        *fact_lines(judgement.facts),
+    ]
+
+
+def doubt_notice(judgement: Judgement) -> str:
+    """What is said of a local answer that is doubted; "" of one that is believed."""
+    if judgement.confidence >= judgement.threshold:
+        return ""
+    because = f": {', '.join(judgement.reasons)}" if judgement.reasons else ""
+    return f"not sure of this ({judgement.confidence:.0%}{because})"
 
 
 def reading_notice(reading: Reading) -> str:

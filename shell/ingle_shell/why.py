@@ -1,4 +1,4 @@
-"""How `ingle why` reads: the last completions, and why there was nothing to see. Pure: values in, text out."""
+"""How `ingle why` reads: the last completions, why there was nothing to see, and the last questions. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ingle_shell.render import plain
+import msgspec
 
-__all__ = ["completions"]
+from ingle_daemon.protocol import Judgement, Route, Routed
+from ingle_shell.render import plain, why_notice
+
+__all__ = ["decisions"]
 
 _GATES = {
     "mid_word": "the cursor stands inside a word",
@@ -36,14 +39,23 @@ _ENDED = {
 }
 
 
-def completions(answer: Mapping[str, Any]) -> str:
-    """`ingle why` for people: the newest first."""
+def decisions(answer: Mapping[str, Any]) -> str:
+    """`ingle why` for people: completions, then questions, the newest first."""
     told = [_one(entry) for entry in answer["completions"]]
     if prompt := answer.get("prompt"):
         told.append("the newest prompt, as the model got it:\n" + plain(prompt))
+    told += [_question(one) for one in answer.get("answers", ())]
     return "\n\n".join(told) or (
-        "nothing was completed since the daemon started; type in an editor that runs ingle-lsp, and ask again"
+        "nothing was completed or asked since the daemon started; type in an editor that runs ingle-lsp, and ask again"
     )
+
+
+def _question(entry: Mapping[str, Any]) -> str:
+    """A question's route, and what was thought of the answer."""
+    at = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
+    routed = Routed(msgspec.convert(entry["route"], Route), facts=entry["facts"])
+    judgement = msgspec.convert(entry["judgement"], Judgement | None)
+    return f"{at}  a question\n{why_notice(routed, judgement)}"
 
 
 def _one(entry: Mapping[str, Any]) -> str:

@@ -65,6 +65,15 @@ COMBINATIONS = [
         ("", "local", "api"), (False, True),
     )
 ]  # fmt: skip
+COMBINATIONS += [
+    facts(
+        wanted="api", fit=fit, offline=offline, private=private, api_consent=consent, over_budget=budget,
+        draft_confidence=0.34,
+    )
+    for fit, offline, private, consent, budget in itertools.product(
+        (SMALL, LARGE), (False, True), ("", "it is a secret"), ("given", "asked for", "refused"), ("", "all is spent")
+    )
+]  # fmt: skip
 
 
 def test_the_docstring_shows_the_table_that_the_code_runs() -> None:
@@ -76,7 +85,8 @@ def test_the_docstring_shows_the_table_that_the_code_runs() -> None:
 
 def test_the_document_shows_the_same_table() -> None:
     code = re.findall(r"^    (\S.*?) {2,}(auto|local|asked|any) +(.*?) *(\w+)$", policy.__doc__ or "", re.MULTILINE)
-    document = re.findall(r"^\| (.+?) \| (.+?) \| (.*?) ?\| `?(\w+)`? \|$", DOCUMENT.read_text(), re.MULTILINE)
+    table = DOCUMENT.read_text().partition("## After a local answer")[0]
+    document = re.findall(r"^\| (.+?) \| (.+?) \| (.*?) ?\| `?(\w+)`? \|$", table, re.MULTILINE)
     assert [row for row in document if row[0] != "rule"] == code
 
 
@@ -240,3 +250,12 @@ def test_a_document_that_may_leave_is_read_whole_elsewhere() -> None:
     outcome = attempt(facts(fit=LARGE, has_parts=True))
     assert isinstance(outcome, Route)
     assert outcome.kind == "api"
+
+
+def test_a_doubted_answer_goes_to_the_api_under_every_rule_that_any_question_does() -> None:
+    assert attempt(facts(wanted="api", draft_confidence=0.34)) == Route(
+        "api", "big", "escalated, confidence 0.34", "escalated"
+    )
+    against = {"offline": True, "private": "x", "api_consent": "asked for", "over_budget": "x", "api_down": "x"}
+    for name, value in against.items():
+        assert isinstance(attempt(facts(wanted="api", draft_confidence=0.34, **{name: value})), IngleError), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -66,14 +67,23 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@pytest.fixture
-def provider() -> Iterator[Provider]:
+@contextlib.contextmanager
+def serving() -> Iterator[Provider]:
+    """A provider that is there."""
     with Provider() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with serving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def configure(instance: support.Instance, provider: Provider, **more: object) -> None:

@@ -48,6 +48,7 @@ def test_options_reach_the_daemon(instance: Instance, daemon: FakeDaemon) -> Non
     instance.run("ask", "--local", "--max-tokens", "7", "--temperature", "0", "--system", "Rhyme.", "why?")
     (body,) = daemon.bodies("/ingle/ask")
     assert body.pop("keep")["title"] == "why?"
+    assert body.pop("id")
     assert [body] == [
         {
             "messages": [{"role": "system", "content": "Rhyme."}, {"role": "user", "content": "why?"}],

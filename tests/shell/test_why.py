@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingle_shell.why import completions
+from ingle_shell.why import decisions
 from shell.fake_daemon import Answer, FakeDaemon
 from support import Instance
 
@@ -36,7 +36,7 @@ def hidden(by: str) -> dict[str, Any]:
 
 
 def test_a_completion_is_told_with_its_cost() -> None:
-    said = completions({"completions": [ENTRY]})
+    said = decisions({"completions": [ENTRY]})
     assert "a.py: shown" in said
     assert "812 tokens: 4 evaluated, 806 reused (512 lent)" in said
     assert "queue 3 ms, prefill 41 ms, decode 88 ms, filters 1 ms" in said
@@ -59,18 +59,20 @@ def test_a_completion_is_told_with_its_cost() -> None:
     ],
 )
 def test_nothing_to_see_has_a_reason(entry: dict[str, Any], said: str) -> None:
-    assert said in completions({"completions": [entry]})
+    assert said in decisions({"completions": [entry]})
 
 
 def test_before_anything_was_completed_it_says_what_to_do(instance: Instance, daemon: FakeDaemon) -> None:
     daemon.play("/ingle/why?n=1", Answer({"completions": []}))
+    daemon.play("/ingle/answers?n=1", Answer({"answers": []}))
     assert "type in an editor" in instance.run("ingle", "why").stdout
 
 
 def test_programs_get_it_all(instance: Instance, daemon: FakeDaemon) -> None:
     daemon.play("/ingle/why?n=3&prompt=1", Answer({"completions": [ENTRY], "prompt": "x"}))
+    daemon.play("/ingle/answers?n=3", Answer({"answers": []}))
     done = instance.run("ingle", "why", "-n", "3", "--prompt", "--json")
-    assert json.loads(done.stdout) == {"completions": [ENTRY], "prompt": "x"}
+    assert json.loads(done.stdout) == {"completions": [ENTRY], "prompt": "x", "answers": []}
 
 
 def test_how_many_must_be_a_number(instance: Instance) -> None:

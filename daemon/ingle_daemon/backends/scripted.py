@@ -47,8 +47,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The answer to every prompt of `kind` in which the regular expression `match` is found.
 
     It is searched in a chat's last message, and in what stands before a hole. `others` are what is drawn instead, by
-    the seed, where the temperature is not 0. `delay_ms` passes before the first token. `error` is the code of an error
-    to fail with, after the answer, if there is one.
+    the seed, where the temperature is not 0. `delay_ms` passes before the first token. `logprob` is every token's, 0 is
+    certain. `error` is the code of an error to fail with, after the answer, if there is one.
     """
 
     kind: Literal["chat", "infill"]
@@ -56,6 +56,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer: str = ""
     others: tuple[str, ...] = ()
     delay_ms: float = 0
+    logprob: float = 0
     error: str = ""
 
 
@@ -142,7 +143,7 @@ class ScriptedBackend(Backend):
                 if self._script.token_delay_ms:
                     await asyncio.sleep(self._script.token_delay_ms / 1000)
                 count += 1
-                yield Delta(piece, (self._id_of(piece),), (0.0,) if request.logprobs else ())
+                yield Delta(piece, (self._id_of(piece),), (rule.logprob,) if request.logprobs else ())
             if rule.error:
                 raise from_wire({"code": rule.error, "message": f"the script says {rule.error}"})
             cut = len(pieces) < len(_TOKEN.findall(answer))

@@ -17,7 +17,18 @@ from starlette.routing import Route
 from ingle_daemon.conversations import Conversations
 from ingle_daemon.dialects import lookup
 from ingle_daemon.dialects.http import answer, json_response, ndjson, read_body
-from ingle_daemon.protocol import AskRequest, Delta, Done, Pulled, Pulling, Reading, Routed, Started, Thinking
+from ingle_daemon.protocol import (
+    AskRequest,
+    Delta,
+    Done,
+    Drafting,
+    Pulled,
+    Pulling,
+    Reading,
+    Routed,
+    Started,
+    Thinking,
+)
 
 __all__ = ["Control", "routes"]
 
@@ -93,7 +104,7 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
 
 
 async def _accepted(
-    events: AsyncGenerator[Routed | Reading | Started | Thinking | Delta | Done, None],
+    events: AsyncGenerator[Routed | Reading | Drafting | Started | Thinking | Delta | Done, None],
 ) -> AsyncGenerator[Any, None]:
     """`events`; that this machine answers is told once it has taken the request: what it refuses is a plain error."""
     async with contextlib.aclosing(events):

@@ -19,9 +19,11 @@ from starlette.types import Receive, Scope, Send
 from ingle_daemon.errors import DoesNotFit, IngleError, Interrupted, UsageError
 from ingle_daemon.protocol import Failed
 
-__all__ = ["answer", "error_response", "json_response", "ndjson", "read_body", "stream", "while_connected"]
+__all__ = ["answer", "error_response", "json_response", "ndjson", "number", "read_body", "stream", "while_connected"]
 
 _T = TypeVar("_T")
+_MOST_DIGITS = 5
+"""More days, or more entries, than anybody has."""
 
 
 async def read_body(request: Request, kind: type[_T], limit: int) -> _T:
@@ -45,6 +47,14 @@ async def read_body(request: Request, kind: type[_T], limit: int) -> _T:
         return msgspec.json.decode(bytes(body) or b"{}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise UsageError(f"the request body is not what {request.scope['path']} takes: {exc}") from exc
+
+
+def number(request: Request, name: str, default: int) -> int:
+    """A number from the query. Raises UsageError when it is none, or larger than any that means something."""
+    text = request.query_params.get(name, str(default))
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise UsageError(f"{name} is {text[:20]!r}", hint=f"It is a number of at most {_MOST_DIGITS} digits.")
+    return int(text)
 
 
 def _too_large(size: int, limit: int) -> DoesNotFit:

@@ -26,6 +26,7 @@ from ingle_daemon.protocol import (
     ChatMessage,
     Delta,
     Done,
+    Drafting,
     GenerateRequest,
     Limits,
     Reading,
@@ -42,7 +43,7 @@ from ingle_daemon.routing.router import Router
 __all__ = ["routes"]
 
 Limit = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
-Events = AsyncGenerator[Routed | Reading | Started | Thinking | Delta | Done, None]
+Events = AsyncGenerator[Routed | Reading | Drafting | Started | Thinking | Delta | Done, None]
 
 _FINISH = {"end": "stop", "stop": "stop", "indent": "stop", "limit": "length", "time": "length"}
 _ids = itertools.count(1)
@@ -273,7 +274,7 @@ async def _collect(events: Events, head: _Head, whole: Shape) -> dict[str, Any]:
     text: list[str] = []
     async with contextlib.aclosing(events):
         async for event in events:
-            if isinstance(event, (Thinking, Reading)):
+            if isinstance(event, Thinking | Reading | Drafting):
                 continue
             if isinstance(event, Delta):
                 text.append(event.text)
@@ -288,7 +289,7 @@ async def _collect(events: Events, head: _Head, whole: Shape) -> dict[str, Any]:
 async def _pieces(events: Events, head: _Head, piece: Shape, *, usage: bool) -> AsyncGenerator[dict[str, Any], None]:
     async with contextlib.aclosing(events):
         async for event in events:
-            if isinstance(event, Reading):
+            if isinstance(event, Reading | Drafting):
                 continue
             if isinstance(event, Delta):
                 if event.text:

@@ -29,12 +29,12 @@ FROM conversations AS c LEFT JOIN turns AS t ON t.id = (SELECT max(id) FROM turn
 """
 _TURNS = """
 SELECT CAST(asked AS REAL), CAST(question AS TEXT), CAST(answer AS TEXT), CAST(ended AS TEXT), CAST(route AS TEXT),
-    CAST(model AS TEXT), CAST(reason AS TEXT), CAST(timings AS TEXT), CAST(usage AS TEXT), id
+    CAST(model AS TEXT), CAST(reason AS TEXT), CAST(timings AS TEXT), CAST(usage AS TEXT), CAST(rule AS TEXT), id
 FROM turns WHERE conversation = ? ORDER BY id
 """
 _ADD_TURN = """
-INSERT INTO turns (conversation, asked, question, answer, ended, route, model, reason, timings, usage)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO turns (conversation, asked, question, answer, ended, route, model, reason, timings, usage, rule)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SEARCH = """
 SELECT rowid, snippet(words, -1, '[', ']', '…', 12) FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?
@@ -62,7 +62,7 @@ class Log:
         """A turn that is about to be answered; its number."""
 
         def work(connection: sqlite3.Connection) -> int:
-            unanswered = (conversation, at, question, "", "", route.kind, route.model, route.reason, "", "")
+            unanswered = (conversation, at, question, "", "", route.kind, route.model, route.reason, "", "", route.rule)
             turn = connection.execute(_ADD_TURN, unanswered).lastrowid
             connection.execute("UPDATE conversations SET changed = ? WHERE id = ?", (at, conversation))
             assert turn is not None, "an insertion has a number"
@@ -72,8 +72,8 @@ class Log:
 
     def reroute(self, turn: int, route: Route) -> None:
         """Another model answers it than the one that it began with."""
-        update = "UPDATE turns SET route = ?, model = ?, reason = ? WHERE id = ?"
-        values = (route.kind, route.model, route.reason, turn)
+        update = "UPDATE turns SET route = ?, model = ?, reason = ?, rule = ? WHERE id = ?"
+        values = (route.kind, route.model, route.reason, route.rule, turn)
         self._journal.run(lambda connection: connection.execute(update, values))
 
     def append(self, turn: int, text: str) -> None:
@@ -253,7 +253,7 @@ def _info(row: tuple[Any, ...]) -> ConversationInfo:
 
 
 def _turn(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
-    asked, question, answer, ended, route, model, reason, timings, usage, number = row
+    asked, question, answer, ended, route, model, reason, timings, usage, rule, number = row
     return Turn(
         asked=asked,
         question=question,
@@ -264,6 +264,7 @@ def _turn(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
         reason=reason,
         timings=_read_json(timings, Timings) or Timings(),
         usage=_read_json(usage, Usage),
+        rule=rule,
     )
 
 

@@ -40,7 +40,17 @@ CREATE VIRTUAL TABLE words USING fts5 (
 );
 """
 
-MIGRATIONS = (_OUTCOMES, _CONVERSATIONS)
+# Of a local answer its signs, as numbers, and what became of it: no text. `cost` is the larger model's, in US dollars.
+_ANSWERS = """
+CREATE TABLE answers (
+    id TEXT PRIMARY KEY, at REAL NOT NULL, model TEXT NOT NULL, confidence REAL NOT NULL, signs TEXT NOT NULL,
+    rule TEXT NOT NULL, fate TEXT NOT NULL, cost REAL
+) WITHOUT ROWID;
+CREATE INDEX answers_at ON answers (at);
+ALTER TABLE turns ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS = (_OUTCOMES, _CONVERSATIONS, _ANSWERS)
 
 
 def mend(connection: sqlite3.Connection) -> None:

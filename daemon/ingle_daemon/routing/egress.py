@@ -61,6 +61,7 @@ class Prepared(msgspec.Struct, frozen=True):
     sha256: str
     redacted: Redacted
     task: str
+    reason: str
 
     @property
     def letter(self) -> Letter:
@@ -133,13 +134,13 @@ class Egress:
         refusal = over(self.ledger.limits, spent, estimate.nano)
         return Terms(model, consent, fit, price, estimate, refusal.message if refusal else "")
 
-    async def prepare(self, terms: Terms, request: AskRequest, temperature: float | None) -> Prepared:
-        """The bytes that would leave. Raises RefusedByPrivacy when the search for secrets fails."""
+    async def prepare(self, terms: Terms, request: AskRequest, temperature: float | None, reason: str = "") -> Prepared:
+        """The bytes that would leave, and why. Raises RefusedByPrivacy when the search for secrets fails."""
         redacted = await asyncio.to_thread(redact, request.messages, detectors(self._home))
         body = terms.model.body(
             redacted.messages, max_tokens=terms.fit.reserved, temperature=temperature, schema=request.schema
         )
-        return Prepared(terms, body, hashlib.sha256(body).hexdigest(), redacted, request.task)
+        return Prepared(terms, body, hashlib.sha256(body).hexdigest(), redacted, request.task, reason)
 
     async def send(self, prepared: Prepared) -> Events:
         """The answer, its secrets put back. Raises BudgetSpent before anything left, and the model's own errors.
@@ -189,6 +190,7 @@ class Egress:
             redactions=prepared.redacted.counts,
             estimate=terms.estimate.nano,
             task=prepared.task,
+            reason=prepared.reason,
             body=prepared.body if self._settings.privacy.keep_bodies else None,
         )
 

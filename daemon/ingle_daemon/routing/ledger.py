@@ -32,8 +32,8 @@ from ingle_daemon.routing.budget import Charge, dollars, nano, windows
 
 __all__ = ["Clock", "Draft", "Ledger", "Limits", "Spent", "steady"]
 
-_VERSION = 1
-_SCHEMA = """
+_MIGRATIONS = (
+    """
 CREATE TABLE receipts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, session TEXT NOT NULL, steady REAL NOT NULL,
     destination TEXT NOT NULL, model TEXT NOT NULL, task TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
@@ -41,7 +41,10 @@ CREATE TABLE receipts (
     believed INTEGER, outcome TEXT NOT NULL, body BLOB
 );
 CREATE INDEX receipts_at ON receipts (at);
-"""
+""",
+    "ALTER TABLE receipts ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
+)
+"""Scripts that take the file from one version to the next. A script that was released stays."""
 _SENT = "sent"
 """The outcome of a request that has none yet; if the daemon was killed, of one that never will."""
 _PLACED = "CASE WHEN session = :session THEN :now - (:steady - steady) ELSE at END"
@@ -53,7 +56,7 @@ FROM (SELECT {_PLACED} AS placed, COALESCE(charged, estimate, 0) AS amount FROM 
 """  # noqa: S608 - made of constants
 _COLUMNS = (
     *("id", "at", "destination", "model", "task", "outcome", "estimate", "charged", "prompt_tokens"),
-    *("completion_tokens", "believed", "redactions", "sha256", "bytes"),
+    *("completion_tokens", "believed", "redactions", "sha256", "bytes", "reason"),
 )
 
 Clock = Callable[[], float]
@@ -88,6 +91,7 @@ class Draft(msgspec.Struct, frozen=True):
     redactions: dict[str, int]
     estimate: int | None
     task: str = ""
+    reason: str = ""
     body: bytes | None = None
 
 
@@ -115,10 +119,11 @@ class Ledger:
                 raise refusal
             cursor = connection.execute(
                 "INSERT INTO receipts (at, session, steady, destination, model, task, sha256, bytes, redactions,"
-                " estimate, outcome, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " estimate, outcome, body, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(now, self._session, self._steady(), draft.destination, draft.model, draft.task, draft.sha256),
                     *(draft.n_bytes, msgspec.json.encode(draft.redactions).decode(), draft.estimate, _SENT, draft.body),
+                    draft.reason,
                 ),
             )
             assert cursor.lastrowid is not None
@@ -219,8 +224,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # money: a reservation outlives a power failure
-        if connection.execute("PRAGMA user_version").fetchone() == (0,):
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+            connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
         if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("it is damaged")
     except BaseException:

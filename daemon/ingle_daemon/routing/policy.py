@@ -10,6 +10,7 @@
     asked, over budget, fits    asked       the budget is spent, and it fits the local context      local
     asked, over budget          asked       the budget is spent                                     BudgetSpent
     asked, down                 asked       the provider failed several times in a row              ApiUnreachable
+    escalated                   asked       the local answer comes with it, and is doubted          api
     asked                       asked                                                               api
     no local model              any                                                                 NoModel
     task                        auto        [tasks] sends it there, and nothing is against it       api
@@ -26,8 +27,9 @@
     too large, down             auto        the provider failed several times in a row              ApiUnreachable
     too large                   auto                                                                api
 
-"asked" is --api or --think. Nothing leaves the machine by a rule that is not in this table. The API's tokens are
-counted with the local tokenizer: close enough to refuse what cannot fit. This module sends nothing and counts nothing.
+"asked" is --api or --think, or the API model in place of a local answer that is doubted (`escalation.py`). Nothing
+leaves the machine by a rule that is not in this table. The API's tokens are counted with the local tokenizer: close
+enough to refuse what cannot fit. This module sends nothing and counts nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ from ingle_daemon.errors import (
 from ingle_daemon.protocol import Fit, Route
 from ingle_daemon.routing import gate
 
-__all__ = ["RULES", "Decision", "Facts", "Rule", "TaskRule", "decide"]
+__all__ = ["AGAINST", "ESCALATED", "RULES", "Decision", "Facts", "Rule", "Seen", "TaskRule", "decide"]
 
 _INSIST_LESS = "ask without --local to send it to {model}"
 _GO_ONLINE = "take out `offline = true` to use a larger model"
@@ -56,6 +58,9 @@ _ALLOW = "set `[api] allow = true` to send it to {model}"
 _CONSENT = "run `ask` on a terminal, which asks whether it may go to {host}, or set `[api] allow = true`"
 _CONFIGURE = "set `[api] url`, `model` and `key`, to send it to a larger model"
 _PUBLIC = "leave the private part out to send it to {model}"
+
+ESCALATED = "escalated"
+"""The rule of a question whose local answer is doubted."""
 
 Wanted = Literal["auto", "local", "api", "think"]
 TaskRule = Literal["", "local", "api", "think"]
@@ -89,6 +94,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing is sent there now; "" when something may be."""
     over_budget: str = ""
     """What the budget has against it; "" when it allows it."""
+    draft_confidence: float | None = None
+    """How far the local answer that comes with it is believed; None where none does."""
 
 
 class Rule(NamedTuple):
@@ -119,7 +126,7 @@ class Decision(NamedTuple):
 
 def decide(facts: Facts) -> Decision:
     """Where the request runs, or the error that refuses it."""
-    seen = _Seen(facts)
+    seen = Seen(facts)
     shown = cast("Facts", seen)  # it has every attribute
     rule = next(rule for rule in RULES if rule.applies(shown))
     outcome = rule.outcome(shown)
@@ -128,7 +135,7 @@ def decide(facts: Facts) -> Decision:
     return Decision(outcome, rule.name, seen.looked_at)
 
 
-class _Seen:
+class Seen:
     """Facts that remember which of them were looked at."""
 
     def __init__(self, facts: Facts) -> None:
@@ -173,11 +180,16 @@ def _over_budget(facts: Facts) -> bool:
 
 
 def _over_budget_but_fits(facts: Facts) -> bool:
-    return _over_budget(facts) and _fits(facts)
+    """What was answered here already is not answered here again."""
+    return _over_budget(facts) and _fits(facts) and not _has_draft(facts)
 
 
 def _down(facts: Facts) -> bool:
     return bool(facts.api_down)
+
+
+def _has_draft(facts: Facts) -> bool:
+    return facts.draft_confidence is not None
 
 
 def _no_local_model(facts: Facts) -> bool:
@@ -192,8 +204,20 @@ def _task_sends_it(facts: Facts) -> bool:
     """A task's rule is a wish, not an order: what is against it keeps the question here."""
     if facts.task_rule not in ("api", "think"):
         return False
-    against = (_offline, _private, _not_configured, _no_consent, _too_large_for_api, _over_budget, _down)
-    return not any(reason(facts) for reason in against)
+    return not any(is_against(facts) for _, is_against in AGAINST)
+
+
+AGAINST = (
+    ("offline", _offline),
+    ("private", _private),
+    ("not configured", _not_configured),
+    ("forbidden", _forbidden),
+    ("no consent", _no_consent),
+    ("too large", _too_large_for_api),
+    ("over budget", _over_budget),
+    ("down", _down),
+)
+"""What keeps a question here that nobody said where to send."""
 
 
 def _local(facts: Facts) -> Route:
@@ -224,6 +248,10 @@ def _local_for_money(facts: Facts) -> Route:
 
 def _api_as_asked(facts: Facts) -> Route:
     return Route("api", facts.api_model, "asked for")
+
+
+def _api_for_doubt(facts: Facts) -> Route:
+    return Route("api", facts.api_model, f"escalated, confidence {facts.draft_confidence:.2f}")
 
 
 def _api_for_task(facts: Facts) -> Route:
@@ -323,6 +351,7 @@ RULES = (
     Rule("asked, over budget, fits", "asked", _over_budget_but_fits, _local_for_money),
     Rule("asked, over budget", "asked", _over_budget, _refused_for_money),
     Rule("asked, down", "asked", _down, _refused_down),
+    Rule(ESCALATED, "asked", _has_draft, _api_for_doubt),
     Rule("asked", "asked", _always, _api_as_asked),
     Rule("no local model", "any", _no_local_model, _no_model),
     Rule("task", "auto", _task_sends_it, _api_for_task),

@@ -23,6 +23,7 @@ from ingle_daemon.protocol import (
     ChatPrompt,
     Delta,
     Done,
+    Drafting,
     Fit,
     GenerateRequest,
     Limits,
@@ -37,17 +38,24 @@ from ingle_daemon.protocol import (
 )
 from ingle_daemon.routing import gate
 from ingle_daemon.routing.egress import Egress, Terms
+from ingle_daemon.routing.escalation import with_draft
+from ingle_daemon.routing.judge import Judge
 from ingle_daemon.routing.long_document import LongDocument
+from ingle_daemon.routing.offers import before, beside, best
 from ingle_daemon.routing.parts import question_in
 from ingle_daemon.routing.policy import Decision, Facts, TaskRule, decide
 from ingle_daemon.routing.privacy import why_private
+from ingle_daemon.routing.second_look import SecondLook
 
 __all__ = ["Router"]
 
 _PENALTY_WINDOW = 256
 """Tokens back to which a repetition counts: a few times the line that a small model repeats."""
 
-Answer = Reading | Started | Thinking | Delta | Done
+_FITS = "fits"
+"""The rule whose answers are judged."""
+
+Answer = Reading | Drafting | Started | Thinking | Delta | Done
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -58,20 +66,6 @@ class _Question(msgspec.Struct, frozen=True):
     fit: Fit | None
     facts: Facts
     offers: tuple[Terms, ...]
-
-    def beside(self, offer: Terms | None) -> Facts:
-        """The facts, where `offer` is the API model in question."""
-        if offer is None:
-            return self.facts
-        return msgspec.structs.replace(
-            self.facts,
-            api_model=offer.model.name,
-            api_host=offer.model.host,
-            api_consent=offer.consent,
-            api_fit=offer.fit,
-            api_down=offer.model.down,
-            over_budget=offer.over_budget,
-        )
 
 
 class Router:
@@ -84,6 +78,7 @@ class Router:
         egress: Egress,
         settings: Settings,
         using: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext(),
+        judge: Judge | None = None,
     ) -> None:
         """`engine` answers what may go to the team's engine, where there is one; `local` is always this machine."""
         self._engine = engine
@@ -91,6 +86,7 @@ class Router:
         self.egress = egress
         self._settings = settings
         self._using = using
+        self.judge = judge or Judge(None)
 
     async def ask(
         self,
@@ -98,39 +94,52 @@ class Router:
         *,
         top_p: float = 0.95,
         stop: tuple[str, ...] = (),
+        judged: bool = False,
     ) -> AsyncGenerator[Routed | Answer, None]:
         """Routed, Started, Delta …, Done. Raises what the policy refuses with, and the model's own errors.
 
         What is None is taken from the settings. Where a provider fails before it said anything and another one may be
-        asked, a second Routed begins the answer anew.
+        asked, a second Routed begins the answer anew. With `judged` so it does where a local answer is doubted and the
+        settings send such questions on; Done says what was thought of a local answer.
         """
         sampling = self._sampling(request, top_p)
         async with (
             self._using(request.model),
-            contextlib.aclosing(self._answer(request, sampling, stop)) as events,
+            contextlib.aclosing(self._answer(request, sampling, stop, judged=judged)) as events,
         ):
+            routed: Routed | None = None
             async for event in events:
+                if isinstance(event, Routed):
+                    routed = event
+                elif isinstance(event, Done) and routed:
+                    self.judge.remember(routed.route, routed.facts, event.judgement)
                 yield event
 
     async def _answer(
-        self, request: AskRequest, sampling: Sampling, stop: tuple[str, ...]
+        self, request: AskRequest, sampling: Sampling, stop: tuple[str, ...], *, judged: bool
     ) -> AsyncGenerator[Routed | Answer, None]:
+        request = with_draft(request)
         question = await self._question(request)
         offers = list(question.offers)
         while True:
-            offer = _best(offers)
-            decision = decide(question.beside(offer))
+            offer = best(offers)
+            decision = decide(beside(question.facts, offer))
             route = _route(decision)
             if route.kind != "api" or offer is None:
-                yield Routed(route, question.fit, facts=decision.facts)
-                events = self._here(question, sampling, stop)
-                async with contextlib.aclosing(events):
+                routed = Routed(route, question.fit, facts=decision.facts)
+                yield routed
+                here = (
+                    self._judged(question, routed, sampling, stop)
+                    if judged and self._is_judged(question, route)
+                    else self._here(question, sampling, stop)
+                )
+                async with contextlib.aclosing(here) as events:
                     async for event in events:
                         yield event
                 return
             said_nothing = True
             try:
-                async with contextlib.aclosing(self._away(request, offer)) as answer:
+                async with contextlib.aclosing(self._away(request, offer, route)) as answer:
                     async for piece in answer:
                         if isinstance(piece, Started):
                             yield Routed(route, question.fit, facts=decision.facts)
@@ -151,12 +160,12 @@ class Router:
         What only waits for the user's consent is shown: it is what the user would consent to.
         """
         async with self._using(request.model):
-            return await self._planned(await self._question(request))
+            return await self._planned(await self._question(with_draft(request)))
 
     async def _planned(self, question: _Question) -> Plan:
         request = question.request
-        offer = _best(question.offers)
-        facts = question.beside(offer)
+        offer = best(question.offers)
+        facts = beside(question.facts, offer)
         consent = facts.api_consent
         if consent == "asked for":
             facts = msgspec.structs.replace(facts, api_consent="given")
@@ -169,14 +178,29 @@ class Router:
         letter, messages = prepared.letter, prepared.redacted.messages
         return Plan(route, messages, offer.fit, letter=letter, consent=consent, facts=decision.facts)
 
-    async def _away(self, request: AskRequest, offer: Terms) -> AsyncGenerator[Answer, None]:
-        prepared = await self.egress.prepare(offer, request, self._temperature(request))
+    async def _away(self, request: AskRequest, offer: Terms, route: Route) -> AsyncGenerator[Answer, None]:
+        prepared = await self.egress.prepare(offer, request, self._temperature(request), route.reason)
         async with contextlib.aclosing(self.egress.send(prepared)) as events:
             async for event in events:
+                self.judge.see_elsewhere(request, event)
                 yield event
 
+    def _is_judged(self, question: _Question, route: Route) -> bool:
+        """JSON that a grammar forces is no sign of what its model thinks, and a team's engine is a larger model."""
+        request, facts = question.request, question.facts
+        chosen = request.route == "auto" and facts.task_rule != "local" and request.schema is None
+        return chosen and (route.kind, route.rule) == ("local", _FITS) and self._settings.api.escalate != "off"
+
+    def _judged(
+        self, question: _Question, routed: Routed, sampling: Sampling, stop: tuple[str, ...]
+    ) -> AsyncGenerator[Routed | Answer, None]:
+        assert question.fit is not None, "what runs here was counted here"
+        look = SecondLook(self.judge, self.egress, self._settings, question.request, question.facts, question.fit)
+        here = self._here(question, sampling, stop, logprobs=True)
+        return look.answer(routed, here, lambda request: self._answer(request, sampling, stop, judged=False))
+
     def _here(
-        self, question: _Question, sampling: Sampling, stop: tuple[str, ...]
+        self, question: _Question, sampling: Sampling, stop: tuple[str, ...], *, logprobs: bool = False
     ) -> AsyncGenerator[Reading | Started | Delta | Done, None]:
         assert question.fit is not None, "what runs here was counted here"
         if not gate.fits(question.fit):
@@ -185,6 +209,7 @@ class Router:
         limits = Limits(max_tokens=question.fit.reserved, stop=stop)
         prompt = ChatPrompt(question.request.messages)
         generate = GenerateRequest(prompt, sampling=sampling, limits=limits, grammar=_grammar(question.request))
+        generate = msgspec.structs.replace(generate, logprobs=logprobs)
         return question.backend.generate(generate)
 
     def _sampling(self, request: AskRequest, top_p: float) -> Sampling:
@@ -223,17 +248,10 @@ class Router:
             offline=self._settings.offline,
             private=private,
             has_parts=_has_parts(request),
+            draft_confidence=request.draft.confidence if request.draft else None,
         )
         models = self._models(request, fit, task_rule)
-        if models:
-            consent = self.egress.consented(models[0])
-            facts = msgspec.structs.replace(
-                facts,
-                api_configured=True,
-                api_model=models[0].name,
-                api_host=models[0].host,
-                api_consent=consent,
-            )
+        facts = before(facts, models, self.egress)
         may_leave = request.route != "local" and not self._settings.offline and not private
         offers = [await self.egress.terms(model, request, fit) for model in models if may_leave]
         return _Question(request, backend, fit, facts, tuple(offers))
@@ -267,12 +285,6 @@ def _has_parts(request: AskRequest) -> bool:
     roles = [message.role for message in request.messages]
     alone = roles in (["user"], ["system", "user"]) and request.schema is None
     return alone and bool(question_in(request.messages[-1].content)[1])
-
-
-def _best(offers: list[Terms] | tuple[Terms, ...]) -> Terms | None:
-    """The first that may be asked and is not known to be down; else the first, so that it is said what is wrong."""
-    ready = (offer for offer in offers if offer.consent == "given" and not offer.model.down)
-    return next(ready, offers[0] if offers else None)
 
 
 def _route(decision: Decision) -> Route:

@@ -17,13 +17,13 @@ from ingle_shell.render import plain
 __all__ = ["as_json", "card", "checks_line", "needs_word", "risk_line", "warnings"]
 
 
-def card(checked: Checked, explanation: str, width: int) -> list[str]:
-    """The whole command, what the model says of it, what was checked, and what is wrong."""
+def card(checked: Checked, explanation: str, width: int, doubt: str = "") -> list[str]:
+    """The whole command, what the model says of it, what was checked, what is wrong, and how far it is believed."""
     lines = [f"│ {piece}" for line in checked.command.splitlines() for piece in _cut(line, width - 2)]
     if explanation:
         lines += _wrapped(plain(explanation).replace("\n", " "), width)
     lines += _wrapped(f"{risk_line(checked.risk)} · {checks_line(checked)}", width)
-    for warning in warnings(checked):
+    for warning in [*warnings(checked), *([plain(doubt)] if doubt else [])]:
         lines += textwrap.wrap(f"! {warning}", width, subsequent_indent="  ")
     return lines
 

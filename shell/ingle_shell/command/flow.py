@@ -6,28 +6,25 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
-from ingle_daemon.client import stream
 from ingle_daemon.errors import IngleError, Interrupted, NoModel, UsageError
-from ingle_daemon.protocol import Delta, Event, Route, Routed
 from ingle_shell.command import suggestion as words
+from ingle_shell.command.asker import Asker
 from ingle_shell.command.card import as_json, card, needs_word, risk_line, warnings
 from ingle_shell.command.menu import Terminal, choose
 from ingle_shell.command.run import copy, edit, hand_over, run
 from ingle_shell.command.shells import Shell, users_shell
 from ingle_shell.command.suggestion import Message, Suggestion
 from ingle_shell.command.verify import Checked, check
+from ingle_shell.escalation import as_offer
 from ingle_shell.options import Options
-from ingle_shell.render import plain, route_notice
+from ingle_shell.render import plain
 from ingle_shell.screen import Screen
 
 __all__ = ["command_for", "suggest"]
-
-_LONGEST_ANSWER = 300  # tokens: a command and a sentence
-_EXPLANATION = 500
 
 
 def command_for(options: Options, wish: str, context: str) -> int:
@@ -37,7 +34,7 @@ def command_for(options: Options, wish: str, context: str) -> int:
     if not wish.strip():
         raise UsageError("there is no wish", hint='Try: ask -s "the ten biggest files here"')
     shell = users_shell(options.shell, os.environ)
-    asker = _Asker(options, Screen())
+    asker = Asker(options, Screen(), shell.name)
     try:
         return _command(asker, shell, words.request(wish, shell.name, _system(), context))
     except NoModel as error:
@@ -49,34 +46,11 @@ def command_for(options: Options, wish: str, context: str) -> int:
         return _command(asker, shell, words.request(wish, shell.name, _system(), context))
 
 
-class _Asker:
-    """Asks the daemon, and says what there is to say beside the answer."""
-
-    def __init__(self, options: Options, screen: Screen) -> None:
-        self.options, self.screen = options, screen
-        self.route: Route | None = None
-
-    def answer(self, messages: Sequence[Message], *, limit: int = _LONGEST_ANSWER) -> str:
-        body = {"messages": list(messages), "route": self.options.route, "temperature": self.options.temperature or 0.0}
-        body["repeat_penalty"] = 1.0  # a command repeats the words of the wish: a penalty would misspell them
-        body["max_tokens"] = self.options.max_tokens or limit
-        pieces = []
-        with stream("/ingle/ask", body) as events:
-            for event in (msgspec.convert(event, Event) for event in events):
-                if isinstance(event, Routed):
-                    self.route = event.route
-                    if notice := route_notice(event.route):
-                        self.screen.note(notice)
-                elif isinstance(event, Delta):
-                    pieces.append(event.text)
-        return "".join(pieces)
-
-
-def _command(asker: _Asker, shell: Shell, messages: list[Message]) -> int:
+def _command(asker: Asker, shell: Shell, messages: list[Message]) -> int:
     terminal = None if asker.options.as_json else Terminal.open()
     if terminal:
         asker.screen.note("looking for a command …", dim=True)
-    suggested, checked = suggest(asker.answer, shell, messages)
+    suggested, checked = suggest(asker.command, shell, messages)
     if terminal:
         return _offer(asker, shell, messages, suggested, checked, terminal)
     _print(asker, suggested, checked)
@@ -102,7 +76,7 @@ def suggest(ask: Callable[[list[Message]], str], shell: Shell, messages: list[Me
     return first, checked
 
 
-def _print(asker: _Asker, suggested: Suggestion, checked: Checked) -> None:
+def _print(asker: Asker, suggested: Suggestion, checked: Checked) -> None:
     """Where nobody can choose: the command alone, and beside it what is to be said of it. Nothing is run."""
     if asker.options.as_json:
         route = msgspec.structs.asdict(asker.route) if asker.route else None
@@ -116,30 +90,47 @@ def _print(asker: _Asker, suggested: Suggestion, checked: Checked) -> None:
 
 
 def _offer(
-    asker: _Asker, shell: Shell, messages: list[Message], suggested: Suggestion, checked: Checked, terminal: Terminal
+    asker: Asker, shell: Shell, messages: list[Message], suggested: Suggestion, checked: Checked, terminal: Terminal
 ) -> int:
     """Show the command and do what the user chooses, until that ends it."""
     while True:
-        terminal.write("".join(f"{line}\n" for line in card(checked, suggested.explanation, terminal.width)))
-        choice = choose(terminal, runnable=checked.runnable, needs_word=needs_word(checked))
+        lines = card(checked, suggested.explanation, terminal.width, asker.doubt(suggested))
+        terminal.write("".join(f"{line}\n" for line in lines))
+        offer = asker.offer(suggested)
+        larger = as_offer(offer) if offer else ""
+        choice = choose(terminal, runnable=checked.runnable, needs_word=needs_word(checked), larger=larger)
         if choice == "run":
-            return 0 if hand_over(checked.command, os.environ) else run(shell, checked.command, terminal)
+            return _ran(asker, shell, suggested, checked.command, terminal)
         if choice == "copy":
             asker.screen.note(copy(checked.command, terminal), dim=True)
+            asker.tell(suggested, "kept")
             return 0
         if choice == "edit":
             edited = _typed(checked.command, terminal)
             suggested = Suggestion(edited, "") if edited != checked.command else suggested
             checked = check(edited, shell, os.environ)
         elif choice == "explain":
-            text = asker.answer(words.explaining(checked.command, shell.name), limit=_EXPLANATION)
+            text = asker.explanation(checked.command)
             terminal.write(f"{plain(text).strip()}\n\n")
+        elif choice == "larger":
+            suggested = asker.larger(suggested)
+            checked = check(suggested.command, shell, os.environ)
         elif choice == "refine":
             change = _typed("", terminal, label="change: ")
             messages = words.refined(messages, suggested, change)
-            suggested, checked = suggest(asker.answer, shell, messages)
+            suggested, checked = suggest(asker.command, shell, messages)
         else:
             return Interrupted.exit_code
+
+
+def _ran(asker: Asker, shell: Shell, suggested: Suggestion, command: str, terminal: Terminal) -> int:
+    """Have it run; the exit code. A shell that runs it itself, which waits for it, tells no exit code."""
+    if hand_over(command, os.environ):
+        return 0
+    code = run(shell, command, terminal)
+    if code != Interrupted.exit_code:
+        asker.tell(suggested, "failed" if code else "ran")
+    return code
 
 
 def _typed(text: str, terminal: Terminal, *, label: str = "> ") -> str:

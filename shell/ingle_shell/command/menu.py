@@ -1,12 +1,13 @@
 """The choice what becomes of a command, made on the user's terminal, whatever standard input is.
 
-Only a key that was pressed after the menu stood there counts, and every key but five means: nothing.
+Only a key that was pressed after the menu stood there counts, and every key that it does not name means: nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import sys
 import termios
@@ -16,12 +17,15 @@ from typing import Literal
 
 __all__ = ["Choice", "Terminal", "choose"]
 
-Choice = Literal["run", "edit", "copy", "explain", "refine", "abort"]
+Choice = Literal["run", "edit", "copy", "explain", "refine", "larger", "abort"]
 
-_KEYS: dict[str, Choice] = {"r": "run", "e": "edit", "c": "copy", "x": "explain", "f": "refine"}
+_KEYS: dict[str, Choice] = {"r": "run", "e": "edit", "c": "copy", "x": "explain", "f": "refine", "k": "larger"}
 _ABORTING = ("", "\r", "\n", "\x1b", "\x03", "\x04", "q", "a", "n")
 _MENU = "[r]un [e]dit [c]opy e[x]plain re[f]ine"
 _WORD = "run"
+_REST_OF_KEY_S = 0.05
+_LONGEST_KEY = 16  # bytes
+_LOCAL = 3  # termios' place for local modes
 
 
 class Terminal:
@@ -57,6 +61,31 @@ class Terminal:
             termios.tcflush(self.descriptor, termios.TCIFLUSH)
         return pressed.decode("latin-1")
 
+    def answer(self, question: str, patience: float) -> str | None:
+        """One key for a question, "" where none comes in `patience` seconds. What is typed after it stays unread.
+
+        None, and nothing is asked, where something was typed ahead, which was meant for somebody else, and in the
+        background.
+        """
+        if os.tcgetpgrp(self.descriptor) != os.getpgrp():
+            return None
+        with self._by_key():
+            if self._waits(0):
+                return None
+            self.write(question)
+            pressed = os.read(self.descriptor, 1) if self._waits(patience) else b""
+            if pressed == b"\x1b" and self._waits(_REST_OF_KEY_S):
+                os.read(self.descriptor, _LONGEST_KEY)  # an arrow, say: its letters are no keys of their own
+            self.write("\n")
+        return pressed.decode("latin-1")
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def _waits(self, patience: float) -> bool:
+        """Whether there is something to read, or will be in so many seconds."""
+        return bool(select.select([self.descriptor], [], [], patience)[0])
+
     def line(self, prompt: str) -> str:
         """A line, typed in the terminal's own way; "" at the end of input. Raises KeyboardInterrupt."""
         termios.tcflush(self.descriptor, termios.TCIFLUSH)
@@ -69,6 +98,18 @@ class Terminal:
         return typed.decode("utf-8", "replace").strip()
 
     @contextlib.contextmanager
+    def _by_key(self) -> Iterator[None]:
+        """Keys come one by one and unseen. What is typed meanwhile and not read is whole lines again afterwards."""
+        before = termios.tcgetattr(self.descriptor)
+        by_key = termios.tcgetattr(self.descriptor)
+        by_key[_LOCAL] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
+        try:
+            termios.tcsetattr(self.descriptor, termios.TCSANOW, by_key)
+            yield
+        finally:
+            termios.tcsetattr(self.descriptor, termios.TCSANOW, before)
+
+    @contextlib.contextmanager
     def _raw(self) -> Iterator[None]:
         before = termios.tcgetattr(self.descriptor)
         try:
@@ -78,9 +119,14 @@ class Terminal:
             termios.tcsetattr(self.descriptor, termios.TCSANOW, before)
 
 
-def choose(terminal: Terminal, *, runnable: bool, needs_word: bool) -> Choice:
-    """What the user wants. Nothing, unless they say otherwise; what needs a word is not run by one key."""
+def choose(terminal: Terminal, *, runnable: bool, needs_word: bool, larger: str = "") -> Choice:
+    """What the user wants. Nothing, unless they say otherwise; what needs a word is not run by one key.
+
+    `larger` is the model that may be asked instead, "" for none.
+    """
     menu = _MENU if runnable else _MENU.replace("[r]un ", "")
+    if larger:
+        menu += f" as[k] {larger}"
     while True:
         terminal.write(f"{menu}\nEnter aborts > ")
         pressed = terminal.key()
@@ -88,7 +134,7 @@ def choose(terminal: Terminal, *, runnable: bool, needs_word: bool) -> Choice:
         terminal.write(f"{choice or 'abort'}\r\n" if choice or pressed in _ABORTING else "\r\n")
         if pressed in _ABORTING:
             return "abort"
-        if choice == "run" and not runnable:
+        if (choice == "run" and not runnable) or (choice == "larger" and not larger):
             continue
         if choice == "run" and needs_word and terminal.line(f"Type {_WORD} to run it: ") != _WORD:
             return "abort"

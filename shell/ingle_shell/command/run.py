@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
-from typing import NoReturn
 
 from ingle_daemon.errors import IngleError
 from ingle_shell.command.menu import Terminal
@@ -20,14 +20,27 @@ _CLIPBOARDS = (("pbcopy",), ("wl-copy",), ("xclip", "-selection", "clipboard"), 
 _PATIENCE = 5.0
 
 
-def run(shell: Shell, command: str, terminal: Terminal) -> NoReturn:
-    """Become the user's shell that runs the command: its exit code is ours. Its input is the terminal."""
-    os.dup2(terminal.descriptor, 0)
+def run(shell: Shell, command: str, terminal: Terminal) -> int:
+    """Run it in the user's shell, with the terminal as its input; its exit code.
+
+    It is in the foreground with us: what the keyboard sends, both get, and the command decides about it. What is sent
+    to this process alone is handed on.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
-        os.execve(shell.path, [shell.name, "-c", command], environment)  # noqa: S606 - it is the shell itself
+        process = subprocess.Popen(
+            [shell.name, "-c", command], executable=shell.path, stdin=terminal.descriptor, env=environment
+        )
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            before[number] = signal.signal(number, lambda number, _: process.send_signal(number))
+        code = process.wait()
     except OSError as exc:
         raise IngleError(f"cannot run {shell.path}: {exc.strerror}", hint="Choose another shell with --shell.") from exc
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
 
 
 def hand_over(command: str, environment: Mapping[str, str]) -> bool:

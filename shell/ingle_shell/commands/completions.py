@@ -1,4 +1,4 @@
-"""`ingle why|stats`: what completions did, and why there was none."""
+"""`ingle why|stats`: what completions did, and why there was none; how the last questions were decided."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ingle_daemon.client import call
 from ingle_shell.commands.base import Command, count
 from ingle_shell.commands.base import add as _add
 from ingle_shell.stats import statistics
-from ingle_shell.why import completions
+from ingle_shell.why import decisions
 
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
@@ -22,8 +22,8 @@ def add(commands: Commands) -> None:
     why = _add(
         commands,
         "why",
-        "the last completions: where they came from, what they cost, and why there was none",
-        Command(_why, completions),
+        "the last completions and questions: where they came from, what they cost, and why",
+        Command(_why, decisions),
         as_json=True,
     )
     why.add_argument("-n", dest="number", type=count, default=1, metavar="N", help="how many (1)")
@@ -33,7 +33,8 @@ def add(commands: Commands) -> None:
 
 
 def _why(options: argparse.Namespace) -> Any:
-    return call("GET", f"/ingle/why?n={options.number}{'&prompt=1' if options.prompt else ''}")
+    told = call("GET", f"/ingle/why?n={options.number}{'&prompt=1' if options.prompt else ''}")
+    return {**told, **call("GET", f"/ingle/answers?n={options.number}")}
 
 
 def _stats(options: argparse.Namespace) -> Any:

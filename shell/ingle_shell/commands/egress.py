@@ -16,6 +16,7 @@ from ingle_daemon.client import call
 from ingle_daemon.errors import UsageError
 from ingle_shell.commands.base import Command, count
 from ingle_shell.commands.base import add as _add
+from ingle_shell.reliability import reliability
 from ingle_shell.render import fact_lines, plain
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ __all__ = ["add"]
 
 _COLUMNS = (
     *("id", "at", "destination", "model", "task", "outcome", "estimate", "charged", "prompt_tokens"),
-    *("completion_tokens", "believed", "redactions", "sha256", "bytes"),
+    *("completion_tokens", "believed", "redactions", "sha256", "bytes", "reason"),
 )
 
 
@@ -38,9 +39,13 @@ def add(commands: Commands) -> None:
     ledger.add_argument("--export", choices=["csv"], help="every receipt, for a spreadsheet")
     _add_consent(commands)
     _add_keys(commands)
-    what = "where a question would run, and what would be sent"
+    what = "where a question would run, and how far local answers could be trusted"
     route = _add(commands, "route", what, Command(_route, _told_route), as_json=True)
-    route.add_argument("--dry-run", dest="file", metavar="FILE", required=True, help="the question; - is stdin")
+    which = route.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--dry-run", dest="file", metavar="FILE", help="the question; - is stdin. What would be sent, too"
+    )
+    which.add_argument("--report", action="store_true", help="confidence and what became of answers, from the journal")
     route.set_defaults(wanted="auto")
     where = route.add_mutually_exclusive_group()
     for name in ("local", "api", "think"):
@@ -112,6 +117,8 @@ def _remove_key(options: argparse.Namespace) -> Any:
 
 
 def _route(options: argparse.Namespace) -> Any:
+    if options.report:
+        return call("GET", "/ingle/answers/report")
     try:
         text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -148,7 +155,8 @@ def _told_receipt(receipt: Mapping[str, Any]) -> str:
     tokens = f"{receipt['prompt_tokens'] or 0} + {receipt['completion_tokens'] or 0} tokens"
     lines = [
         f"{at}  {plain(receipt['model'])} at {plain(receipt['destination'])}: {receipt['outcome']}, {tokens}, {price}",
-        f"  {receipt['bytes']} bytes, hidden: {hidden}",
+        f"  {receipt['bytes']} bytes, hidden: {hidden}"
+        + (f", {plain(receipt['reason'])}" if receipt["reason"] else ""),
         f"  SHA-256 {receipt['sha256']}",
     ]
     return "\n".join([*lines, *([plain(receipt["body"])] if receipt.get("body") else [])])
@@ -180,6 +188,8 @@ def _told_keys(answer: Mapping[str, Any]) -> str:
 
 
 def _told_route(answer: Mapping[str, Any]) -> str:
+    if "escalation" in answer:
+        return reliability(answer)
     route, fit, letter = answer["route"], answer.get("fit"), answer.get("letter")
     lines = [f"{route['kind']}  {plain(route['model'])}: {plain(route['reason'])}", f"rule      {route['rule']}"]
     if fit:

@@ -14,7 +14,7 @@ import msgspec
 from ingle_daemon import client
 from ingle_daemon.errors import IngleError, UsageError
 from ingle_daemon.protocol import Conversation, Done, Fit, Route, Routed
-from ingle_shell.ask import default_system
+from ingle_shell.ask import default_system, name_for
 from ingle_shell.attachments.attachment import Attachment
 from ingle_shell.attachments.collect import collect
 from ingle_shell.keeping import terminal
@@ -42,6 +42,7 @@ class Chat:
         self.routed: Route | None = None
         self.fit: Fit | None = None
         self.done: Done | None = None
+        self.request: Mapping[str, Any] = {}
         self.question = ""
         self.answer = ""
         self.cost = 0.0
@@ -60,7 +61,18 @@ class Chat:
         self.question, self.answer = question, ""
         mentioned, words = collect([], question, _LARGEST, self._note_to_user)
         message = "\n\n".join([*(each.labelled for each in [*self.files, *mentioned]), words])
-        with contextlib.closing(client.stream("/ingle/ask", self._request(message))) as events:
+        return self._stream(self._request(message), message)
+
+    def ask_again(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """The events of another answer to the last question, in place of the one that there is."""
+        self.answer = ""
+        if not self.kept:
+            self._said = self._said[:-2]
+        return self._stream(request, request["messages"][-1]["content"])
+
+    def _stream(self, request: Mapping[str, Any], message: str) -> Iterator[Mapping[str, Any]]:
+        self.request = request
+        with contextlib.closing(client.stream("/ingle/ask", request)) as events:
             try:
                 for event in events:
                     self._note(event)
@@ -78,6 +90,7 @@ class Chat:
             "max_tokens": options.max_tokens,
             "temperature": options.temperature,
             "model": self._wanted_model or None,
+            "id": name_for(options),
         }
         request |= {name: value for name, value in given.items() if value is not None}
         if self.kept:

@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol
 from ingle_daemon.client import call
 from ingle_daemon.errors import UsageError
 from ingle_shell.conversations import as_markdown
-from ingle_shell.render import answer_status, model_list, size
+from ingle_shell.escalation import tell
+from ingle_shell.render import answer_status, judgement_lines, model_list, size
 from ingle_shell.repl.chat import Chat
 from ingle_shell.repl.clipboard import copy
 
@@ -123,6 +124,7 @@ def _copy(host: Host, _: str) -> None:
     if not host.chat.answer:
         raise UsageError("there is no answer to copy yet")
     host.say(f"copied {copy(host.chat.answer)}")
+    tell(host.chat.request.get("id"), "kept")
 
 
 def _save(host: Host, name: str) -> None:
@@ -150,6 +152,8 @@ def _why(host: Host, _: str) -> None:
     host.say(f"{chat.routed.model} ({chat.routed.kind}): {chat.routed.reason}")
     if chat.done:
         host.say(answer_status(chat.routed, chat.done))
+        if chat.done.judgement:
+            host.say("\n".join(judgement_lines(chat.done.judgement)))
 
 
 def _cost(host: Host, _: str) -> None:

@@ -14,6 +14,7 @@ from ingle_daemon import paths
 from ingle_daemon.client import call
 from ingle_daemon.errors import IngleError, NoModel
 from ingle_shell.answer import show
+from ingle_shell.escalation import afterwards
 from ingle_shell.options import Options
 from ingle_shell.repl.chat import Chat
 from ingle_shell.repl.commands import run_command
@@ -99,7 +100,12 @@ class Loop:
             self.say("\nstopped" + ("; what had come is kept" if self.chat.kept and self.chat.answer else ""))
 
     def _show(self, question: str) -> None:
-        show(self.chat.ask(question), Screen(markdown=not self._plain))  # rich is imported now, not before the prompt
+        shown = show(self.chat.ask(question), self._new_screen())
+        if again := afterwards(self.chat.request, shown):
+            show(self.chat.ask_again(again), self._new_screen())
+
+    def _new_screen(self) -> Screen:
+        return Screen(markdown=not self._plain)  # rich is imported now, not before the prompt
 
     def _new_editor(self) -> Editor:
         folder = paths.private_dir(paths.state_dir())

@@ -9,6 +9,8 @@ import pexpect
 import pytest
 
 from shell.conftest import Spawn
+from shell.fake_daemon import FakeDaemon, answered
+from shell.test_offer import JUDGEMENT
 from support import Instance
 
 HOSTILE = (
@@ -233,3 +235,51 @@ def test_no_wish_is_a_mistake(offered: Instance) -> None:
     done = offered.run("ask", "-s")
     assert done.returncode == 2
     assert "there is no wish" in done.stderr
+
+
+# --- what became of it, and a larger model ---
+
+
+def fates(instance: Instance) -> dict[str, int]:
+    found: dict[str, int] = instance.call("GET", "/ingle/answers/report")["fates"]
+    return found
+
+
+@pytest.mark.parametrize(("wish", "fate"), [("list", "ran"), ("three", "failed")])
+def test_how_the_command_ended_says_whether_it_was_right(offered: Instance, spawn: Spawn, wish: str, fate: str) -> None:
+    child = ask(spawn, wish)
+    child.send("r")
+    if wish == "three":
+        child.sendline("run")
+    rest(child)
+    assert fates(offered) == {fate: 1}
+
+
+def test_a_copied_command_was_right(offered: Instance, spawn: Spawn) -> None:
+    child = ask(spawn, "list", SSH_TTY="/dev/pts/0")
+    child.send("c")
+    rest(child)
+    assert fates(offered) == {"kept": 1}
+
+
+def test_a_larger_model_is_one_key_away_where_the_command_is_doubted(
+    instance: Instance, spawn: Spawn, daemon: FakeDaemon
+) -> None:
+    judgement = {**JUDGEMENT, "reasons": ["guessed words"]}
+    daemon.play(
+        "/ingle/ask",
+        answered("```\nls -d .\n```", judgement=judgement),
+        answered("```\nls -A\n```", judgement={"confidence": 0.9, "threshold": 0.5}),
+    )
+    child = ask(spawn, "list", columns=120)
+    assert "as[k] far/model (at most $0.0003)" in str(child.before)
+    assert "! not sure of this (34%: guessed words)" in str(child.before)
+    child.send("k")
+    child.expect_exact(MENU)
+    assert "ls -A" in str(child.before)
+    assert "as[k]" not in str(child.before)
+    child.send("q")
+    rest(child)
+    first, again = daemon.bodies("/ingle/ask")
+    assert again["draft"]["text"] == "```\nls -d .\n```"
+    assert (first["task"], again["route"]) == ("command", "api")
