@@ -108,7 +108,7 @@ class Actions:
         if not original.strip() or len(original) > _LARGEST:
             self._tell("ingle: select some code first" if not original.strip() else "ingle: that is too much code")
             return
-        answer = await self._answer(task, document.filename or "", original, words)
+        answer = await self._answer(name, document.filename or "", original, words)
         if answer is None:
             return
         if name == "test":
@@ -122,10 +122,11 @@ class Actions:
         else:
             self._tell("ingle: the model would change nothing")
 
-    async def _answer(self, task: Task, filename: str, code: str, words: str) -> str | None:
+    async def _answer(self, name: str, filename: str, code: str, words: str) -> str | None:
         """The model's answer, with progress; None when there is none, which was told."""
+        task = TASKS[name]
         question = f"{task.instruction}\n{words}\n\nFile {filename}:\n```\n{code}\n```"
-        body: dict[str, object] = {"messages": [{"role": "user", "content": question.strip()}]}
+        body: dict[str, object] = {"messages": [{"role": "user", "content": question.strip()}], "task": name}
         async with _Progress(self._server, task.title) as progress:
             reading = asyncio.ensure_future(self._read(body, progress))
             either: list[asyncio.Future[Any]] = [reading, progress.cancelled]
