@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ingle_daemon import __version__, paths
+from ingle_daemon import __version__, managed, paths
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.backends.price_list import PriceList
@@ -115,6 +115,7 @@ class Daemon:
             "backend": "local" if isinstance(self.local, LocalBackend) else "scripted",
             "socket": str(paths.socket_file()),
             "log": str(paths.log_file()),
+            "journal": managed.JOURNAL if managed.writes_to_journal() else "",
             "config": str(paths.config_file()),
             "tcp": {"url": url} if url else None,
             "model": model,
@@ -123,6 +124,11 @@ class Daemon:
             "workspaces": self._workspaces.status(),
             "api": self._api_status(),
         }
+
+    def summary(self) -> str:
+        """The same in a few words, for a service manager."""
+        model = self.backend.status()
+        return f"model {model['state']}, {model.get('running', 0)} requests"
 
     def request_stop(self) -> None:
         self._stop()

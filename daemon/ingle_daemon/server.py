@@ -28,11 +28,12 @@ from ingle_daemon.client import READY_FD_VARIABLE
 from ingle_daemon.conversations import Conversations
 from ingle_daemon.daemon import Daemon
 from ingle_daemon.errors import DaemonUnreachable, IngleError, UsageError
+from ingle_daemon.managed import Manager, inherited_socket, refuse, writes_to_journal
 from ingle_daemon.routing.router import Router
 
 __all__ = ["main"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ingle_daemon.server")  # run as a program, it has no name of its own
 _LOCK_PATIENCE_S = 15
 _GRACE_S = 3
 
@@ -68,9 +69,11 @@ class _Listener:
 class Ingled:
     """The running daemon: its doors, and the word to close them."""
 
-    def __init__(self, settings: config.Settings, unix: socket.socket) -> None:
+    def __init__(self, settings: config.Settings, unix: socket.socket, manager: Manager, *, owns_socket: bool) -> None:
         self._settings = settings
         self._unix = unix
+        self._manager = manager
+        self._owns_socket = owns_socket
         self._stopping = asyncio.Event()
         self._tcp_port = 0
         self._listeners: list[_Listener] = []
@@ -104,10 +107,14 @@ class Ingled:
         if self._settings.server.tcp_port:
             await self.serve_tcp(self._settings.server.tcp_port)
         _tell(ready_fd, b"ready")
+        self._manager.tell("READY=1")
         _log.info("listening", extra={"pid": os.getpid(), "version": __version__})
+        alive = asyncio.create_task(self._manager.keep_alive(self._daemon.summary))
         await self._stopping.wait()
         _log.info("stopping", extra={"pid": os.getpid()})
+        self._manager.tell("STOPPING=1")
         await self._stop()
+        alive.cancel()
 
     async def serve_tcp(self, port: int) -> str:
         """Listen on loopback TCP too. Raises UsageError when the port is taken or another one is in use."""
@@ -126,9 +133,11 @@ class Ingled:
         return f"http://127.0.0.1:{self._tcp_port}/v1" if self._tcp_port else ""
 
     async def _stop(self) -> None:
-        # From here on a new client finds nobody and starts the next daemon, which waits for our lock.
-        with contextlib.suppress(FileNotFoundError):
-            paths.socket_file().unlink()
+        # From here on a new client finds nobody and starts the next daemon, which waits for our lock. At a service
+        # manager's socket it waits itself: that stays, and the manager starts the next one.
+        if self._owns_socket:
+            with contextlib.suppress(FileNotFoundError):
+                paths.socket_file().unlink()
         await self._daemon.stop()
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         await self._conversations.close()
@@ -164,15 +173,16 @@ def _bind_unix() -> socket.socket:
     return sock
 
 
-def _lock() -> int | None:
+def _lock(*, inherited: bool) -> int | None:
     """Become the user's one daemon; None when another one serves already.
 
-    One that is shutting down holds the lock a little longer than its socket: that is waited for.
+    One that is shutting down holds the lock a little longer than its socket: that is waited for. Behind an inherited
+    socket nobody listens but us.
     """
     handle = os.open(paths.daemon_lock(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while not _try_lock(handle):
-        if _somebody_listens():
+        if not inherited and _somebody_listens():
             os.close(handle)
             return None
         if time.monotonic() > deadline:
@@ -203,25 +213,40 @@ def _tell(ready_fd: int | None, word: bytes) -> None:
 
 
 def _serve(ready_fd: int | None) -> None:
+    manager = Manager.from_environment(os.environ)
+    inherited = inherited_socket(os.environ)
+    try:
+        _serve_on(inherited, manager, ready_fd)
+    except IngleError as exc:
+        if inherited is not None:
+            refuse(inherited, exc)
+        raise
+
+
+def _serve_on(inherited: socket.socket | None, manager: Manager, ready_fd: int | None) -> None:
     settings = config.load()
     os.umask(0o077)  # whatever this process makes, it makes for its user alone
     try:
         paths.private_dir(paths.runtime_dir())
         paths.private_dir(paths.state_dir())
-        log.set_up(paths.log_file())
+        log.set_up(None if writes_to_journal() else paths.log_file())
     except OSError as exc:
         raise UsageError(f"cannot write to {exc.filename}: {exc.strerror}", hint="Check its permissions.") from exc
-    lock = _lock()
-    if lock is None:
+    lock = _lock(inherited=inherited is not None)
+    if lock is None or (inherited is None and _somebody_listens()):
+        # Another daemon serves; or a service manager listens, and starts one for whoever connects.
         _tell(ready_fd, b"ready")
         return
-    with _bind_unix() as unix:
-        asyncio.run(_run(settings, unix, ready_fd))
+    unix = inherited or _bind_unix()
+    with contextlib.nullcontext() if inherited else unix:  # whoever waits at an inherited one may have to be refused
+        asyncio.run(_run(settings, unix, manager, ready_fd, owns_socket=inherited is None))
     os.close(lock)
 
 
-async def _run(settings: config.Settings, unix: socket.socket, ready_fd: int | None) -> None:
-    await Ingled(settings, unix).run(ready_fd)
+async def _run(
+    settings: config.Settings, unix: socket.socket, manager: Manager, ready_fd: int | None, *, owns_socket: bool
+) -> None:
+    await Ingled(settings, unix, manager, owns_socket=owns_socket).run(ready_fd)
 
 
 def main() -> None:
