@@ -163,7 +163,7 @@ def daemon_status(status: Mapping[str, Any]) -> str:
         lines.insert(2, f"context   {info['n_ctx']} tokens")
     if tcp := status.get("tcp"):
         lines.append(f"listening {tcp['url']}")
-    lines.append(f"log       {status['log']}")
+    lines.append(f"log       {status.get('journal') or status['log']}")
     return "\n".join(lines)
 
 

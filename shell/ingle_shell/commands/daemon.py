@@ -16,7 +16,7 @@ from ingle_shell.render import daemon_status
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
 
-__all__ = ["add"]
+__all__ = ["add", "stop"]
 
 _PATIENCE = 10.0
 """Seconds that the daemon has to say how it is, or that it heard it is to end."""
@@ -25,7 +25,7 @@ _PATIENCE = 10.0
 def add(commands: Commands) -> None:
     """Declare them."""
     _add(commands, "status", "what the daemon does now", Command(_status, daemon_status), as_json=True)
-    _add(commands, "stop", "end the daemon, and wait until it is gone", Command(_stop, _said_of_stop))
+    _add(commands, "stop", "end the daemon, and wait until it is gone", Command(stop, _said_of_stop))
     serve = _add(
         commands,
         "serve",
@@ -45,7 +45,7 @@ def _status(_: argparse.Namespace) -> Any:
     return call("GET", "/ingle/status", autostart=False, patience=_PATIENCE)
 
 
-def _stop(_: argparse.Namespace) -> bool:
+def stop(_: argparse.Namespace | None) -> bool:
     """Stop the daemon and wait until it is gone; False when it was not running, which is no error."""
     try:
         call("POST", "/ingle/stop", autostart=False, patience=_PATIENCE)

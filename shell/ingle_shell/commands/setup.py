@@ -11,16 +11,15 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ingle_daemon.errors import IngleError, UsageError
 from ingle_shell.commands.base import Command
 from ingle_shell.commands.base import add as _add
-from ingle_shell.screen import Screen
+from ingle_shell.commands.steps import Step, carry_out
 
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
@@ -36,13 +35,6 @@ VSCODES = {
 }
 """Programs, and where below the home folder each keeps its extensions."""
 _SEVERAL_MINUTES = 300.0
-
-
-class _Step(NamedTuple):
-    """One thing that will be done, in words, and the doing."""
-
-    words: str
-    run: Callable[[], object]
 
 
 def add(commands: Commands) -> None:
@@ -62,25 +54,12 @@ def add(commands: Commands) -> None:
 
 def _setup(options: argparse.Namespace) -> dict[str, object]:
     steps = _EDITORS[options.editor](undo=options.undo)
-    screen = Screen()
     if not steps:
         return {"editor": options.editor, "done": [], "said": f"no plugin of ingle's is installed in {options.editor}"}
-    for step in steps:
-        screen.note(f"ingle will {step.words}")
-    if not options.yes and not _agreed(screen):
+    if not carry_out(steps, yes=options.yes):
         return {"editor": options.editor, "done": [], "said": "nothing was changed"}
-    for step in steps:
-        step.run()
     said = "removed" if options.undo else f"installed; start {options.editor} anew"
     return {"editor": options.editor, "done": [step.words for step in steps], "said": said}
-
-
-def _agreed(screen: Screen) -> bool:
-    if not (screen.interactive and sys.stdin.isatty()):
-        raise UsageError("nobody is there to be asked", hint="Say --yes to have it done.")
-    screen.note("[Y/n] ", end="")
-    line = sys.stdin.readline()
-    return bool(line) and line.strip().lower() in ("", "y", "yes")
 
 
 def _bundled(name: str, how_to_make: str) -> Path:
@@ -96,16 +75,16 @@ def _bundled(name: str, how_to_make: str) -> Path:
 # --- Neovim ---------------------------------------------------------------------------------------------------------
 
 
-def _neovim(*, undo: bool) -> list[_Step]:
+def _neovim(*, undo: bool) -> list[Step]:
     """Copy the plugin into Neovim's package folder, which it reads when it starts; nothing of the user's is changed."""
     target = neovim_folder()
     if target.is_symlink() or (target.exists() and not (target / "lua/ingle/init.lua").exists()):
         raise UsageError(f"{target} is not a copy of the plugin", hint="Remove it by hand if it is not needed.")
     if undo:
-        return [_Step(f"remove {target}", lambda: _remove(target))] if target.exists() else []
+        return [Step(f"remove {target}", lambda: _remove(target))] if target.exists() else []
     source = _bundled("neovim", "Install it from the package index, or from ingle's repository.")
     words = f"{'replace' if target.exists() else 'write'} {target}: Neovim's plugin, {_weight(source)}"
-    return [_Step(words, lambda: _copy(source, target))]
+    return [Step(words, lambda: _copy(source, target))]
 
 
 def neovim_folder() -> Path:
@@ -161,7 +140,7 @@ def _remove(target: Path) -> None:
 # --- VS Code --------------------------------------------------------------------------------------------------------
 
 
-def _vscode(*, undo: bool) -> list[_Step]:
+def _vscode(*, undo: bool) -> list[Step]:
     """Have every VS Code on PATH install the extension by itself."""
     programs = [found for name in VSCODES if (found := shutil.which(name))]
     if not programs:
@@ -171,7 +150,7 @@ def _vscode(*, undo: bool) -> list[_Step]:
     else:
         vsix = _bundled("vscode/ingle.vsix", "In ingle's repository, `npm run package` in editors/vscode makes it.")
         arguments = ["--install-extension", str(vsix), "--force"]
-    return [_Step(f"run {' '.join([program, *arguments])}", _running(program, arguments)) for program in programs]
+    return [Step(f"run {' '.join([program, *arguments])}", _running(program, arguments)) for program in programs]
 
 
 def _running(program: str, arguments: list[str]) -> Callable[[], None]:
@@ -189,4 +168,4 @@ def _running(program: str, arguments: list[str]) -> Callable[[], None]:
     return run
 
 
-_EDITORS: dict[str, Callable[..., list[_Step]]] = {"neovim": _neovim, "vscode": _vscode}
+_EDITORS: dict[str, Callable[..., list[Step]]] = {"neovim": _neovim, "vscode": _vscode}

@@ -60,6 +60,12 @@ def contents(facts: Facts, findings: Sequence[Finding], *, home: str, user: str)
         ],
         "plugins": [{"editor": plugin.editor, "current": plugin.current} for plugin in facts.plugins],
         "shells": [{"name": shell.name, "has_line": shell.has_line} for shell in facts.shells],
+        "service": {
+            "manager": facts.service.manager,
+            "installed": bool(facts.service.files),
+            "current": facts.service.current,
+            "states": facts.service.states,
+        },
         "log": {"errors": facts.log.errors, "warnings": facts.log.warnings} if facts.log else None,
     }
 

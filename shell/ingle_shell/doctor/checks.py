@@ -255,7 +255,28 @@ def _log(facts: Facts) -> _Judged:
     if not log.errors:
         return "ok", f"{log.path}: no errors in the last {log.hours} h, {log.warnings} warnings", ""
     told = ", ".join(f"{count} from {module}" for module, count in sorted(log.errors.items()))
-    return "warning", f"{log.path}, the last {log.hours} h: errors, {told}", f"tail {shlex.quote(log.path)}"
+    return "warning", f"{log.path}, the last {log.hours} h: errors, {told}", _shows(log.path)
+
+
+def _shows(log: str) -> str:
+    """The command that shows a log: a path, or the journal's own command."""
+    return log if log.startswith("journalctl") else f"tail {shlex.quote(log)}"
+
+
+def _service(facts: Facts) -> _Judged:
+    service = facts.service
+    if not service.manager:
+        return "ok", "no service manager answers here: the clients start ingled", ""
+    if not service.files:
+        return "ok", "not installed: the clients start ingled", "to have it: ingle service install"
+    told = "; ".join(f"{unit} {state}" for unit, state in service.states.items()) or ", ".join(service.files)
+    if any("failed" in state for state in service.states.values()):
+        return "problem", told, "systemctl --user reset-failed; ingle service install"
+    if not service.current:
+        return "warning", f"{told}: not as this version writes it", "ingle service install"
+    if any(unit.endswith(".socket") and not state.endswith(", active") for unit, state in service.states.items()):
+        return "warning", told, "ingle service install"
+    return "ok", told, ""
 
 
 CHECKS: tuple[tuple[str, Callable[[Facts], _Judged]], ...] = (
@@ -275,4 +296,5 @@ CHECKS: tuple[tuple[str, Callable[[Facts], _Judged]], ...] = (
     ("editors", _editors),
     ("shell", _shell),
     ("log", _log),
+    ("service", _service),
 )

@@ -23,6 +23,7 @@ __all__ = [
     "RuleFile",
     "Running",
     "RunningModel",
+    "Service",
     "Shell",
     "Socket",
 ]
@@ -62,7 +63,7 @@ class RunningModel(_Fact, frozen=True, kw_only=True):
 
 
 class Running(_Fact, frozen=True, kw_only=True):
-    """The daemon that answered, and how long that took."""
+    """The daemon that answered, and how long that took. `journal` shows its log, where that is not a file."""
 
     version: str
     pid: int
@@ -71,6 +72,7 @@ class Running(_Fact, frozen=True, kw_only=True):
     backend: str = "local"
     model: RunningModel = RunningModel()
     config_problem: str = ""
+    journal: str = ""
 
 
 class Configuration(_Fact, frozen=True, kw_only=True):
@@ -172,6 +174,15 @@ class Log(_Fact, frozen=True, kw_only=True):
     warnings: int = 0
 
 
+class Service(_Fact, frozen=True, kw_only=True):
+    """The service in the user's service manager, in that one's words; `files` is empty where it is not installed."""
+
+    manager: str = ""
+    files: tuple[str, ...] = ()
+    current: bool = True
+    states: dict[str, str] = {}
+
+
 class Facts(_Fact, frozen=True, kw_only=True):
     """Everything. `silence`: why no daemon answered; `mute`: why the daemon's side could not look."""
 
@@ -186,3 +197,4 @@ class Facts(_Fact, frozen=True, kw_only=True):
     plugins: tuple[Plugin, ...] = ()
     shells: tuple[Shell, ...] = ()
     log: Log | None = None
+    service: Service = Service()

@@ -27,6 +27,7 @@ import ingle_shell
 from ingle_daemon import __version__, paths
 from ingle_daemon.client import call, environment
 from ingle_daemon.errors import DaemonUnreachable, IngleError
+from ingle_shell import service
 from ingle_shell.commands import setup
 from ingle_shell.doctor.facts import (
     Facts,
@@ -37,6 +38,7 @@ from ingle_shell.doctor.facts import (
     Program,
     Running,
     RunningModel,
+    Service,
     Shell,
     Socket,
 )
@@ -46,6 +48,7 @@ __all__ = ["gather"]
 _PATIENCE_S = 3.0
 _INSPECTION_S = 90.0
 _LOG_HOURS = 24
+_JOURNAL_S = 10.0
 _LOG_BYTES = 1 << 20
 _SHELL_LINES = {
     "bash": (".bashrc", 'eval "$(ingle init bash)"'),
@@ -69,7 +72,8 @@ def gather(*, start: bool) -> Facts:
         folders=tuple(_folders()),
         plugins=tuple(_plugins()),
         shells=tuple(_shells()),
-        log=_log(paths.log_file()),
+        log=_journal(running.journal) if running and running.journal else _log(paths.log_file()),
+        service=_service(),
     )
 
 
@@ -109,6 +113,7 @@ def _running(*, start: bool) -> tuple[Running | None, str]:
             backend=status["backend"],
             model=msgspec.convert({**info, **model}, RunningModel),
             config_problem=status.get("config_problem", ""),
+            journal=status.get("journal", ""),
         ),
         "",
     )
@@ -225,6 +230,12 @@ def _has_line(file: Path, shell: str) -> bool:
     return re.search(rf"^[^#\n]*\bingle init {shell}\b", text, re.MULTILINE) is not None
 
 
+def _service() -> Service:
+    state = service.state()
+    states = {unit: f"{state.enabled[unit]}, {state.active[unit]}" for unit in state.enabled}
+    return Service(manager=state.manager, files=state.files, current=state.current, states=states)
+
+
 # --- the log --------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +252,27 @@ def _log(path: Path) -> Log:
         errors.update([module] if level == "error" else [])
         warnings += level == "warning"
     return Log(path=str(path), exists=True, hours=_LOG_HOURS, errors=dict(errors), warnings=warnings)
+
+
+def _journal(command: str) -> Log:
+    """The same, where systemd keeps it."""
+    since = [f"--since=-{_LOG_HOURS}h", "--priority=warning", "--output=json", "--output-fields=MESSAGE,PRIORITY"]
+    try:
+        done = subprocess.run(
+            [*command.split(), *since, "--quiet"], capture_output=True, timeout=_JOURNAL_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return Log(path=command, exists=False, hours=_LOG_HOURS)
+    errors: Counter[str] = Counter()
+    warnings = 0
+    for line in done.stdout.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):  # a message of bytes is a list
+            entry = json.loads(line)
+            if entry["PRIORITY"] == "4":
+                warnings += 1
+            else:
+                errors[_module(entry["MESSAGE"].partition(":")[0])] += 1
+    return Log(path=command, exists=True, hours=_LOG_HOURS, errors=dict(errors), warnings=warnings)
 
 
 def _recent(lines: list[bytes], since: float) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from ingle_shell.doctor.facts import (
     RuleFile,
     Running,
     RunningModel,
+    Service,
     Shell,
     Socket,
 )
@@ -46,6 +47,7 @@ WELL = Facts(
     plugins=(Plugin(editor="Neovim", setup="ingle setup neovim", version="with the plugin"),),
     shells=(Shell(name="bash", login=True, file="/h/.bashrc", has_line=True, line="eval …"),),
     log=Log(path="/s/ingled.log", exists=True, hours=24),
+    service=Service(manager="systemd", files=("/c/ingled.socket",), states={"ingled.socket": "enabled, active"}),
 )
 
 
@@ -101,6 +103,11 @@ WRONG = {
     "a stranger's folder": ("folders", folder(STATE, ours=False), "chown"),
     "a folder that is read-only": ("folders", folder(DATA, writable=False), "chmod u+rwx"),
     "a folder that cannot be made": ("folders", folder(DATA, exists=False, writable=False), "mkdir -p"),
+    "a failed socket": (
+        "service",
+        but(service=msgspec.structs.replace(WELL.service, states={"ingled.socket": "enabled, failed"})),
+        "reset-failed",
+    ),
     "a full disk": ("disk", folder(STATE, free_bytes=1_000), "df -h"),
 }
 
@@ -121,6 +128,17 @@ DOUBTFUL = {
         "editors",
         but(plugins=(Plugin(editor="code", setup="ingle setup vscode", version="0.9", current=False),)),
         "ingle setup vscode",
+    ),
+    "an old unit": ("service", but(service=msgspec.structs.replace(WELL.service, current=False)), "service install"),
+    "a socket that is not there": (
+        "service",
+        but(service=msgspec.structs.replace(WELL.service, states={"ingled.socket": "enabled, inactive"})),
+        "service install",
+    ),
+    "errors in the journal": (
+        "log",
+        but(log=Log(path="journalctl --user -u ingled", exists=True, hours=24, errors={"app": 2})),
+        "journalctl --user -u ingled",
     ),
     "errors": ("log", but(log=Log(path="/s/l", exists=True, hours=24, errors={"app": 2})), "tail /s/l"),
 }

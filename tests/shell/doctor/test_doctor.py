@@ -18,7 +18,9 @@ import pytest
 from ingle_daemon.inspection import _PROVIDER_S
 from ingle_shell.doctor import bundle
 from ingle_shell.doctor.facts import Facts, Program, Socket
-from provider import Answer, Provider, http
+from provider import Answer as Reply
+from provider import Provider, http
+from shell.fake_daemon import Answer, fake_daemon
 from support import Instance
 
 
@@ -108,6 +110,27 @@ def test_errors_in_the_log_are_counted_by_module_and_not_quoted(instance: Instan
     assert "xyzzy" not in done.stdout
 
 
+def test_a_daemon_that_logs_to_the_journal_has_its_errors_counted_there(instance: Instance) -> None:
+    program = instance.root / "bin/journalctl"
+    program.parent.mkdir()
+    entries = [
+        {"PRIORITY": "3", "MESSAGE": "ingle_daemon.backends.local: the engine worker died status=-9"},
+        {"PRIORITY": "4", "MESSAGE": "ingle_daemon.app: xyzzy"},
+        {"PRIORITY": "3", "MESSAGE": [120, 121]},
+        {"PRIORITY": "3", "MESSAGE": "xyzzy"},
+    ]
+    lines = "\n".join(map(json.dumps, entries))
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
+    program.chmod(0o755)
+    instance.env["PATH"] = f"{program.parent}:{instance.env['PATH']}"
+    status = {"version": "1", "pid": 1, "uptime_s": 1, "backend": "local", "model": {"state": "none"}}
+    with fake_daemon(instance.socket_file) as daemon:
+        daemon.play("/ingle/status", Answer({**status, "journal": "journalctl --user -u ingled"}))
+        found = findings(instance)["log"]
+    assert "errors, 1 from backends.local, 1 from others" in found["what"]
+    assert found["fix"] == "journalctl --user -u ingled"
+
+
 # --- editors and shells ---------------------------------------------------------------------------------------------
 
 
@@ -146,7 +169,7 @@ async def _silence(_: asyncio.StreamWriter) -> None:
     """Say nothing: the connection is kept until the other side goes."""
 
 
-async def told_of_api(instance: Instance, provider: Provider, models: Answer, more: str) -> tuple[dict[str, Any], int]:
+async def told_of_api(instance: Instance, provider: Provider, models: Reply, more: str) -> tuple[dict[str, Any], int]:
     """What the doctor says of the API, and how often the provider was asked."""
     provider.models = models
     async with provider.serve():
