@@ -13,7 +13,6 @@ import pexpect
 import pytest
 
 import support
-from ingle_shell.failure import output_of
 from ingle_shell.secrets import without_secrets
 from support import Instance
 
@@ -250,12 +249,6 @@ def test_without_the_integration_last_says_how_to_get_it(instance: Instance) -> 
 def test_before_any_failure_last_says_so(instance: Instance) -> None:
     done = instance.run("ask", "--last", env={"INGLE_SHELL": "bash"})
     assert (done.returncode, "no command has failed" in done.stderr) == (2, True)
-
-
-def test_the_output_of_a_command_is_what_follows_it_on_the_screen() -> None:
-    screen = "$ make\nold\n$ make\n\x1b[31mcc: error\x1b[0m\nmake: 2\n$ ask --last\n"
-    assert output_of("make", screen) == "cc: error\nmake: 2"
-    assert output_of("other", screen) == ""
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,20 @@ __all__ = ["add"]
 
 _SHELLS = ("bash", "zsh", "fish")
 
+_EPILOG = """\
+bash, zsh: eval "$(ingle init bash)"     fish: ingle init fish | source
+
+The output of commands is not kept. INGLE_CAPTURE=tmux, kitty or wezterm lets `ask --last` and Alt-k read that of the
+last failure from the screen; `ingle shell` is a shell that keeps it in every terminal, and says for how long."""
+
 
 def add(commands: Commands) -> None:
     """Declare it."""
     what = "print the shell integration: keys, ??, and what `ask -s` runs in this very shell"
     init = _add(commands, "init", what, Command(_init, str))
     init.add_argument("shell", choices=_SHELLS, help="which shell is to read it")
-    init.epilog = 'bash, zsh: eval "$(ingle init bash)"   fish: ingle init fish | source'
+    init.epilog = _EPILOG
+    init.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def _init(options: argparse.Namespace) -> str:
