@@ -263,7 +263,7 @@ class Daemon:
             fim=engine.fim,
             fim_tokens=engine.fim_tokens,
             fim_seconds=engine.fim_seconds,
-            family=catalog.load().family_of(name),
+            family=_family_of(name),
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
         )
@@ -312,10 +312,18 @@ _MOST_DEFINITIONS = 5
 def _offer(entry: catalog.Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
-        "title": entry.title,
+        "title": f"{entry.title} ({entry.quant.name})",
         "download_bytes": entry.download_bytes,
         "license": entry.license,
     }
+
+
+def _family_of(name: str) -> str:
+    """Whose markers the model has. A mistake in models.toml is told where a model is pulled, not when one is loaded."""
+    try:
+        return catalog.load().family_of(name)
+    except UsageError:
+        return catalog.shipped().family_of(name)
 
 
 def _on_this_machine(url: str) -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "ledger_file",
     "log_file",
     "models_dir",
+    "models_file",
     "price_file",
     "private_dir",
     "runtime_dir",
@@ -41,6 +42,11 @@ def _xdg(variable: str, default: str) -> Path:
 def config_file() -> Path:
     """The user's configuration."""
     return _xdg("XDG_CONFIG_HOME", ".config") / "config.toml"
+
+
+def models_file() -> Path:
+    """Models that the user adds to the catalog."""
+    return config_file().with_name("models.toml")
 
 
 def data_dir() -> Path:

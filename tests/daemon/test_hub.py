@@ -26,7 +26,7 @@ from starlette.routing import Route
 from ingle_daemon.config import Settings
 from ingle_daemon.daemon import Daemon
 from ingle_daemon.errors import NoModel, RefusedByPrivacy
-from ingle_daemon.models.catalog import Entry, Hub
+from ingle_daemon.models.catalog import Entry, Hub, Quant
 from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
@@ -138,11 +138,9 @@ def make_entry(sha256: str = "") -> Entry:
         title="Tiny",
         license="MIT",
         open=True,
-        fim=False,
-        size_bytes=11_000_000,  # approximately, as in the catalog
-        memory_bytes=20_000_000,
-        sha256=sha256,
-        source=Hub(repo=REPO, file=FILE),
+        roles=("chat",),
+        quants=(Quant(name="Q4_0", size_bytes=11_000_000, sha256=sha256),),  # approximately, as in the catalog
+        place=Hub(repo=REPO, file=FILE),
     )
 
 

@@ -12,12 +12,11 @@ import zipfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from ingle_daemon.errors import NoModel
 from ingle_daemon.models import catalog, wheel
-from ingle_daemon.models.catalog import Entry, Wheel
+from ingle_daemon.models.catalog import Entry, Quant, Wheel
 from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
@@ -49,17 +48,15 @@ def make_wheel(folder: Path, content: bytes = MODEL, member: str = MEMBER) -> Pa
     return path
 
 
-def make_entry(size_bytes: int = len(MODEL), wheel_bytes: int = 10_000) -> Entry:
+def make_entry(size_bytes: int = len(MODEL), wheel_bytes: int = 10_000, content: bytes = MODEL) -> Entry:
     return Entry(
         name="tiny",
         title="Tiny",
         license="MIT",
         open=True,
-        fim=False,
-        size_bytes=size_bytes,
-        memory_bytes=size_bytes + 1,
-        sha256=hashlib.sha256(MODEL).hexdigest(),
-        source=Wheel(package="tiny-model", version="1.0", member=MEMBER, size_bytes=wheel_bytes),
+        roles=("chat",),
+        quants=(Quant(name="Q4_0", size_bytes=size_bytes, sha256=hashlib.sha256(content).hexdigest()),),
+        place=Wheel(package="tiny-model", version="1.0", member=MEMBER, size_bytes=wheel_bytes),
     )
 
 
@@ -274,7 +271,7 @@ async def test_a_cancelled_task_leaves_nothing_either(
 async def test_leaving_while_it_is_unpacked_leaves_nothing(store: Store, wheels: Path) -> None:
     content = bytes(64 * 1024 * 1024)
     make_wheel(wheels, content=content)
-    entry = msgspec.structs.replace(make_entry(len(content)), sha256=hashlib.sha256(content).hexdigest())
+    entry = make_entry(len(content), content=content)
     pulls = Puller(store).pull(entry)
     await until(pulls, "unpack")
     await pulls.aclose()

@@ -75,7 +75,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     layer_bytes: tuple[int, ...]
     """The weights of each layer."""
     output_bytes: int
-    """The weights behind the last layer. llama.cpp puts them on the GPU with it, a copy where they are the embedding's."""
+    """The weights behind the last layer. Where they are the embedding's, llama.cpp puts a copy of them on the GPU."""
     embedding_bytes: int
     """The weights before the first layer. llama.cpp keeps them in RAM."""
 
