@@ -15,6 +15,8 @@ from typing import BinaryIO
 import msgspec
 
 from ingle_daemon.errors import NoModel
+from ingle_daemon.models.gguf_shape import KEYS, MOST_LAYERS, Tensor, Value, shape_of
+from ingle_daemon.models.shape import Shape
 
 __all__ = ["Header", "check", "parse"]
 
@@ -22,9 +24,12 @@ _VERSIONS = (2, 3)
 _MAGIC = b"GGUF"
 _DEFAULT_ALIGNMENT = 32
 _LONGEST_TEXT = 1024  # bytes kept of a string; a chat template is longer, but only its presence counts
-_MOST_KEYS = 10_000  # real files: under 100, and under 10,000 tensors
-_MOST_TENSORS = 100_000
+_MOST_KEYS = 10_000  # real files: under 100
+_MOST_WANTED = 500  # real files: under 40
+_MOST_TENSORS = 20_000  # real files: under 2,000
 _MOST_DIMENSIONS = 4
+_MOST_TEXTS = 2_000_000  # real files: under 1,000,000, the vocabulary and what merges into it
+_LONGEST_NAME = 64  # ggml has room for no more
 
 _STRING, _ARRAY = 8, 9
 _WIDTHS = {
@@ -52,6 +57,9 @@ _BLOCK_BYTES = {
     256: {10: 84, 11: 110, 12: 144, 13: 176, 14: 210, 15: 292, 16: 66, 17: 74, 18: 98, 19: 50}
     | {21: 110, 22: 82, 23: 136, 29: 56, 34: 54, 35: 66},
 }
+_WANTED = frozenset(("general.architecture", "general.name", "general.alignment", "tokenizer.chat_template"))
+Values = dict[str, Value]
+
 _BLOCKS = {kind: (values, size) for values, sizes in _BLOCK_BYTES.items() for kind, size in sizes.items()}
 
 
@@ -70,6 +78,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     fim_prefix: int | None
     fim_suffix: int | None
     fim_middle: int | None
+    shape: Shape | None = None
+    """None for a file that is no language model's, or not all of one."""
 
 
 class _DamagedError(Exception):
@@ -104,6 +114,7 @@ class _Reader:
         self._file = file
         self._size = size
         self._at = 0
+        self._texts = 0
 
     @property
     def position(self) -> int:
@@ -124,11 +135,6 @@ class _Reader:
         self._advance(count)
         self._file.seek(count, io.SEEK_CUR)
 
-    def expect(self, items: int, item_bytes: int) -> None:
-        """Refuse a count of items that cannot be there."""
-        if items * item_bytes > self._size - self._at:
-            raise _DamagedError(f"is cut short: {items} items are to follow in {self._size - self._at} bytes")
-
     def u32(self) -> int:
         return int.from_bytes(self.take(4), "little")
 
@@ -143,6 +149,14 @@ class _Reader:
         self.skip(length - kept)
         return text.decode("utf-8", "replace")
 
+    def skip_texts(self, count: int) -> None:
+        """Pass over so many strings."""
+        self._texts += count
+        if self._texts > _MOST_TEXTS:
+            raise _DamagedError(f"is damaged: it announces a list of {count} texts")
+        for _ in range(count):
+            self.skip(self.u64())
+
     def _advance(self, count: int) -> None:
         if count > self._size - self._at:
             raise _DamagedError(f"is cut short: it ends at byte {self._size}")
@@ -155,15 +169,15 @@ def _header(reader: _Reader) -> Header:
     version = reader.u32()
     if version not in _VERSIONS:
         raise _DamagedError(f"is a GGUF of version {version}, which is not supported")
-    tensors, keys = reader.u64(), reader.u64()
-    if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
-        raise _DamagedError(f"is damaged: it announces {tensors} tensors and {keys} keys")
+    count, keys = reader.u64(), reader.u64()
+    if count > _MOST_TENSORS or keys > _MOST_KEYS:
+        raise _DamagedError(f"is damaged: it announces {count} tensors and {keys} keys")
     values = _key_values(reader, keys)
-    _check_tensors(reader, tensors, _integer(values.get("general.alignment")) or _DEFAULT_ALIGNMENT)
+    tensors = _tensors(reader, count, _alignment(values))
     architecture = str(values.get("general.architecture", ""))
     return Header(
         version=version,
-        tensors=tensors,
+        tensors=count,
         architecture=architecture,
         name=str(values.get("general.name", "")),
         context_length=_integer(values.get(f"{architecture}.context_length")) or 0,
@@ -171,36 +185,60 @@ def _header(reader: _Reader) -> Header:
         fim_prefix=_token(values, "fim_pre", "prefix"),
         fim_suffix=_token(values, "fim_suf", "suffix"),
         fim_middle=_token(values, "fim_mid", "middle"),
+        shape=_shape(architecture, values, tensors),
     )
 
 
-def _integer(value: int | str | None) -> int | None:
+def _shape(architecture: str, values: Values, tensors: list[Tensor]) -> Shape | None:
+    try:
+        return shape_of(architecture, values, tensors)
+    except ValueError as exc:
+        raise _DamagedError(f"is damaged: {exc}") from exc
+
+
+def _integer(value: Value | None) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _token(values: dict[str, int | str], *names: str) -> int | None:
+def _token(values: Values, *names: str) -> int | None:
     """The id of a token, under its name of today or an earlier one."""
     found = (_integer(values.get(f"tokenizer.ggml.{name}_token_id")) for name in names)
     return next((token for token in found if token is not None), None)
 
 
-def _key_values(reader: _Reader, count: int) -> dict[str, int | str]:
-    values: dict[str, int | str] = {}
+def _alignment(values: Values) -> int:
+    alignment = _integer(values.get("general.alignment")) or _DEFAULT_ALIGNMENT
+    if alignment < 1 or alignment & (alignment - 1):
+        raise _DamagedError(f"is damaged: its tensors are aligned to {alignment} bytes")
+    return alignment
+
+
+# --- keys and values -------------------------------------------------------------------------------------
+
+
+def _key_values(reader: _Reader, count: int) -> Values:
+    """What is asked for. The rest is passed over."""
+    values: Values = {}
     for _ in range(count):
         key = reader.text()
         value = _value(reader, reader.u32())
-        if value is not None:
+        if value is not None and _is_wanted(key):
             values[key] = value
+        if len(values) > _MOST_WANTED:
+            raise _DamagedError(f"is damaged: it says the same of {len(values)} things")
     return values
 
 
-def _value(reader: _Reader, kind: int) -> int | str | None:
-    """A value: text and whole numbers are kept, arrays and fractions are passed over."""
+def _is_wanted(key: str) -> bool:
+    return key in _WANTED or key.endswith("_token_id") or key.partition(".")[2] in KEYS
+
+
+def _value(reader: _Reader, kind: int) -> Value | None:
+    """A value: text, whole numbers, and as many of these as there can be layers. The rest is passed over."""
     if kind == _STRING:
         return reader.text()
     if kind == _ARRAY:
-        _skip_array(reader)
-        return None
+        return _array(reader)
     data = reader.take(_width(kind))
     return int.from_bytes(data, "little", signed=kind in _SIGNED) if kind in _INTEGERS else None
 
@@ -211,28 +249,47 @@ def _width(kind: int) -> int:
     return _WIDTHS[kind]
 
 
-def _skip_array(reader: _Reader) -> None:
+def _array(reader: _Reader) -> tuple[int, ...] | None:
     kind, count = reader.u32(), reader.u64()
     if kind == _STRING:
-        reader.expect(count, 8)
-        for _ in range(count):
-            reader.skip(reader.u64())
-    else:
-        reader.skip(count * _width(kind))
+        reader.skip_texts(count)
+        return None
+    width = _width(kind)
+    if kind not in _INTEGERS or count > MOST_LAYERS:
+        reader.skip(count * width)
+        return None
+    data = reader.take(count * width)
+    return tuple(
+        int.from_bytes(data[at : at + width], "little", signed=kind in _SIGNED) for at in range(0, len(data), width)
+    )
 
 
-def _check_tensors(reader: _Reader, count: int, alignment: int) -> None:
-    """Every tensor must lie within the file."""
-    end = 0
+# --- tensors ---------------------------------------------------------------------------------------------
+
+
+def _tensors(reader: _Reader, count: int, alignment: int) -> list[Tensor]:
+    """Every tensor, each of which must lie within the file."""
+    tensors, end = [], 0
     for _ in range(count):
-        reader.text()
-        dimensions = reader.u32()
-        if dimensions > _MOST_DIMENSIONS:
-            raise _DamagedError(f"is damaged: it has a tensor of {dimensions} dimensions")
-        values = math.prod(reader.u64() for _ in range(dimensions))
-        kind, offset = reader.u32(), reader.u64()
-        block, block_bytes = _BLOCKS.get(kind, (1, 0))  # of a type newer than this table only the place is checked
-        end = max(end, offset + values // block * block_bytes)
+        tensor, offset = _tensor(reader)
+        tensors.append(tensor)
+        end = max(end, offset + tensor.bytes)
     start = -(-reader.position // alignment) * alignment
     if start + end > reader.size:
         raise _DamagedError(f"is cut short: {start + end} bytes are announced, {reader.size} are there")
+    return tensors
+
+
+def _tensor(reader: _Reader) -> tuple[Tensor, int]:
+    """The next tensor, and where its data begins."""
+    name = reader.text()
+    if len(name) > _LONGEST_NAME:
+        raise _DamagedError(f"is damaged: it has a tensor with a name of {len(name)} characters")
+    count = reader.u32()
+    if count > _MOST_DIMENSIONS:
+        raise _DamagedError(f"is damaged: it has a tensor of {count} dimensions")
+    dimensions = [reader.u64() for _ in range(count)]
+    kind, offset = reader.u32(), reader.u64()
+    block, block_bytes = _BLOCKS.get(kind, (1, 0))  # of a type newer than this table only the place is checked
+    size = math.prod(dimensions) // block * block_bytes
+    return Tensor(name, math.prod(dimensions[1:]), size), offset

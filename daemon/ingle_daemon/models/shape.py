@@ -75,14 +75,16 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     layer_bytes: tuple[int, ...]
     """The weights of each layer."""
     output_bytes: int
-    """The weights behind the last layer. Where they are the embedding's, llama.cpp puts a copy of them on the GPU."""
+    """The weights behind the last layer."""
     embedding_bytes: int
-    """The weights before the first layer. llama.cpp keeps them in RAM."""
+    """The weights before the first layer. llama.cpp keeps them in RAM, whatever is on the GPU."""
+    shared_bytes: int = 0
+    """Of the output layer, what are the embedding's weights: there once in RAM, and once more on a GPU that has it."""
 
     @property
-    def weight_bytes(self) -> int:
-        """All weights, those that are there twice counted twice."""
-        return sum(self.layer_bytes) + self.output_bytes + self.embedding_bytes
+    def stored_bytes(self) -> int:
+        """All weights, as they lie in the file."""
+        return sum(self.layer_bytes) + self.embedding_bytes + self.output_bytes - self.shared_bytes
 
 
 def estimated(architecture: Architecture, quant: str, size_bytes: int) -> Shape:
@@ -90,7 +92,8 @@ def estimated(architecture: Architecture, quant: str, size_bytes: int) -> Shape:
     table = architecture.vocabulary * architecture.embedding
     kind = quant.removesuffix("_M").removesuffix("_S")
     bits = _BITS.get(kind, _UNKNOWN_BITS)
-    output = int(table * max(bits, _BITS["Q6_K"]) / 8)  # llama.cpp quantizes it less
+    least = _BITS["Q8_0" if architecture.embedding % 256 else "Q6_K"]  # the output layer is quantized less
+    output = int(table * max(bits, least) / 8)
     embedding = output if architecture.tied else int(table * bits / 8)
     stored = embedding if architecture.tied else embedding + output
     layer = max(size_bytes - stored, 0) // architecture.layers
@@ -111,4 +114,5 @@ def estimated(architecture: Architecture, quant: str, size_bytes: int) -> Shape:
         layer_bytes=(layer,) * architecture.layers,
         output_bytes=output,
         embedding_bytes=embedding,
+        shared_bytes=output if architecture.tied else 0,
     )
