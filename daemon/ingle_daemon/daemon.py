@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,16 @@ from ingle_daemon.backends.team.fallback import Fallback
 from ingle_daemon.completions import Completions
 from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
-from ingle_daemon.errors import NoModel, RefusedByPrivacy, UsageError
+from ingle_daemon.errors import NoModel, UsageError
 from ingle_daemon.journal import open_journal
 from ingle_daemon.journal.answers import Answers
 from ingle_daemon.journal.conversations import Log
 from ingle_daemon.journal.outcomes import Outcomes
+from ingle_daemon.library import Library
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.models import catalog
-from ingle_daemon.models.sources import Puller
+from ingle_daemon.models.seal import Seal
 from ingle_daemon.models.store import Store
-from ingle_daemon.protocol import Pulled, Pulling
 from ingle_daemon.routing.consent import Consent
 from ingle_daemon.routing.egress import Egress
 from ingle_daemon.routing.judge import Judge
@@ -69,7 +69,7 @@ class Daemon:
         self._tcp_url = tcp_url
         self._began = time.monotonic()
         self._store = Store(paths.models_dir())
-        self._puller = Puller(self._store)
+        self.library = Library(self._store, self, offline=settings.offline)
         self.metrics = Metrics()
         self._switch = Switch(self._load)
         limits = Limits(settings.budget.day, settings.budget.month)
@@ -156,17 +156,8 @@ class Daemon:
 
     def models(self) -> dict[str, Any]:
         known = catalog.load()
-        current = self._store.current()
         return {
-            "installed": [
-                {
-                    "name": model.name,
-                    "path": str(model.path),
-                    "size_bytes": model.size_bytes,
-                    "current": current is not None and model.name == current.name,
-                }
-                for model in self._store.installed()
-            ],
+            **self.library.listing(),
             "starter": _offer(known.starter),
             "recommended": _offer(known.recommend(_usable_memory())),
         }
@@ -174,7 +165,7 @@ class Daemon:
     async def use_model(self, name: str) -> str:
         model = self._store.use(name)
         self._switch.forget()
-        await self._reload()
+        await self.reload()
         return model.name
 
     def using(self, model: str) -> AbstractAsyncContextManager[None]:
@@ -183,7 +174,7 @@ class Daemon:
             raise NoModel(f"the model {model!r} is not installed", hint="Only a script answers here.", wanted=model)
         if model:
             self._locate(model)
-        return self._switch.using("" if model == self._current_name() else model)
+        return self._switch.using("" if model == self.current_model() else model)
 
     async def find_symbol(self, root: str, name: str) -> dict[str, Any]:
         """Where `name` is defined in the workspace `root`, which is indexed from now on; whole definitions."""
@@ -200,21 +191,6 @@ class Daemon:
         """The files below `folder` that may be read, with their sizes."""
         found = await asyncio.to_thread(listing.below, folder)
         return {"files": found}
-
-    async def pull_model(self, name: str) -> AsyncGenerator[Pulling | Pulled, None]:
-        """Fetch a model of the catalog; the first one installed is loaded at once."""
-        entry = catalog.load().get(name)
-        if self._settings.offline:
-            raise RefusedByPrivacy(
-                f"cannot fetch {name}: `offline = true` keeps ingle off the network",
-                hint="Lift it for the download (`ingle stop` makes a change take effect), or set [engine] model to a"
-                " GGUF file that is here.",
-            )
-        async with contextlib.aclosing(self._puller.pull(entry)) as events:
-            async for event in events:
-                if isinstance(event, Pulled) and self.local.status()["state"] in ("none", "failed"):
-                    await self._reload()
-                yield event
 
     def _put_journal_in_order(self) -> None:
         """What a killed daemon left unfinished, and what is no longer to be kept."""
@@ -251,7 +227,7 @@ class Daemon:
     def _choose(self) -> frames.Load:
         """What the settings name, or the store's current model. Raises NoModel when that is not there."""
         engine = self._settings.engine
-        name, path = self._locate(self._switch.loaded or engine.model)
+        name, path, seal = self._locate(self._switch.loaded or engine.model)
         return frames.Load(
             name=name,
             path=str(path),
@@ -266,31 +242,40 @@ class Daemon:
             family=_family_of(name),
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
+            seal=seal,
         )
 
-    def _locate(self, wanted: str) -> tuple[str, Path]:
+    def _locate(self, wanted: str) -> tuple[str, Path, Seal | None]:
+        """A model's name, its file, and what that must be: a file named by its path may be any."""
         if os.sep in wanted or wanted.endswith(".gguf"):
             path = Path(wanted).expanduser()
             if not path.is_file():
                 raise NoModel(f"there is no file {path}", hint="Correct [engine] model or INGLE_MODEL.", wanted=wanted)
-            return path.stem, path
-        installed = self._store.get(wanted) if wanted else self._store.current()
+            return path.stem, path, None
+        installed = self._store.find(wanted) if wanted else self._store.current()
         if installed is None:
-            what = f"the model {wanted!r} is not installed" if wanted else "no model is installed"
-            hint = f"`ingle model pull{' ' + wanted if wanted else ''}` fetches one."
-            raise NoModel(what, hint=hint, wanted=wanted)
-        return installed.name, installed.path
+            if broken := self._store.broken():
+                self._store.find(broken[0].name)  # which says what is wrong with it
+            raise NoModel("no model is installed", hint="`ingle model pull` fetches one.", wanted="")
+        return installed.name, installed.path, installed.seal
 
-    def _current_name(self) -> str:
+    def current_model(self) -> str:
+        """The name of the model that answers, "" where there is none."""
         try:
             return self._locate(self._settings.engine.model)[0]
         except NoModel:
             return ""
 
     async def _load(self, _: str) -> None:
-        await self._reload()
+        await self.reload()
 
-    async def _reload(self) -> None:
+    async def load_if_none(self) -> None:
+        """Load the current model where none could be loaded so far."""
+        if self.local.status()["state"] in ("none", "failed"):
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Load the current model anew."""
         if isinstance(self.local, LocalBackend):
             await self.local.reload()
 

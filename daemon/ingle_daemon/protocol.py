@@ -31,6 +31,7 @@ __all__ = [
     "Fit",
     "Found",
     "GenerateRequest",
+    "ImportRequest",
     "InfillPrompt",
     "Judgement",
     "Keep",
@@ -43,6 +44,7 @@ __all__ = [
     "Plan",
     "Priority",
     "Prompt",
+    "PullRequest",
     "Pulled",
     "Pulling",
     "Reading",
@@ -58,6 +60,7 @@ __all__ = [
     "TokenPrompt",
     "Turn",
     "Usage",
+    "Verified",
 ]
 
 
@@ -557,12 +560,13 @@ class ModelInfo(_Value, frozen=True):
 
 
 class Pulling(_Value, frozen=True, tag="pulling"):
-    """Progress of a model on its way. `step`: "download", "unpack", "verify"."""
+    """Progress of a model on its way. `step`: "download", "unpack", "verify"; `note` is for people."""
 
     model: str
     step: str
     done_bytes: int
     total_bytes: int
+    note: str = ""
 
 
 class Pulled(_Value, frozen=True, tag="pulled"):
@@ -572,4 +576,30 @@ class Pulled(_Value, frozen=True, tag="pulled"):
     path: str
 
 
+class Verified(_Value, frozen=True, tag="verified"):
+    """A model was read again: whether it is still what was installed, and what is wrong with it if not."""
+
+    model: str
+    ok: bool
+    reason: str = ""
+
+
+class PullRequest(_Value, frozen=True, forbid_unknown_fields=True):
+    """`model` as somebody typed it (models/spec.py); `name` is what it is to be called, "" for its own name."""
+
+    model: str
+    name: str = ""
+    sha256: str = ""
+    accept_license: bool = False
+
+
+class ImportRequest(_Value, frozen=True, forbid_unknown_fields=True):
+    """`model` is an absolute path, or a name as `program`, or any one if that is "", has it."""
+
+    model: str
+    program: str = ""
+    name: str = ""
+
+
 PullEvent = Pulling | Pulled | Failed
+VerifyEvent = Pulling | Verified | Failed

@@ -1,28 +1,20 @@
-"""The first model: which one to fetch, and the progress of a fetch.
-
-The daemon fetches; this module asks the user and shows how far it is. It does not know where models are from.
-"""
+"""The first model: which one to fetch. The user is asked; this module does not know where models are from."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 import msgspec
 
-from ingle_daemon.client import call, stream
+from ingle_daemon.client import call
 from ingle_daemon.errors import NoModel
-from ingle_daemon.protocol import Pulled, Pulling
+from ingle_shell import fetching
 from ingle_shell.render import size
 from ingle_shell.screen import Screen, keyboard_of_user
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+__all__ = ["Offer", "choose", "install_first_model", "pull_offered"]
 
-__all__ = ["Offer", "choose", "fetch", "install_first_model", "pull_offered"]
-
-_STEPS = {"download": "fetching", "unpack": "unpacking", "verify": "checking"}
 _KINDS = ("the starter: small, quick", "recommended for this machine")
 
 
@@ -49,16 +41,16 @@ def install_first_model(error: NoModel) -> None:
     _pull_offered(models)
 
 
-def pull_offered() -> None:
+def pull_offered() -> dict[str, str]:
     """Fetch the starter, or what the user chooses at the terminal. Raises NoModel when they decline."""
-    _pull_offered(_models())
+    return _pull_offered(_models())
 
 
 def _models() -> _Models:
     return msgspec.convert(call("GET", "/ingle/models"), _Models)
 
 
-def _pull_offered(models: _Models) -> None:
+def _pull_offered(models: _Models) -> dict[str, str]:
     screen = Screen()
     offers = [models.starter]
     if models.recommended and models.recommended != models.starter:
@@ -69,7 +61,7 @@ def _pull_offered(models: _Models) -> None:
             offer = choose(offers, keyboard, screen)
     if offer is None:
         raise NoModel("no model was fetched", hint="`ingle model pull` fetches one when you want it.")
-    fetch(offer.name, screen)
+    return fetching.pull({"model": offer.name}, screen)
 
 
 def choose(offers: Sequence[Offer], keyboard: TextIO, screen: Screen) -> Offer | None:
@@ -88,44 +80,3 @@ def choose(offers: Sequence[Offer], keyboard: TextIO, screen: Screen) -> Offer |
         if (answer or "1") in numbers:
             return offers[int(answer or "1") - 1]
         screen.note(f"Type {', '.join(numbers)} or n; Enter alone is 1.")
-
-
-def fetch(name: str, screen: Screen) -> None:
-    """Have the daemon fetch a model, and show how far it is. Going away cancels it."""
-    meter = _bars() if screen.interactive else _lines(screen)
-    with stream("/ingle/models/pull", {"model": name}) as events, meter as show:
-        for event in events:
-            progress = msgspec.convert(event, Pulling | Pulled)
-            if isinstance(progress, Pulling):
-                show(progress)
-    screen.note(f"{name} is installed", dim=True)
-
-
-@contextlib.contextmanager
-def _bars() -> Iterator[Callable[[Pulling], object]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), expand=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(progress: Pulling) -> None:
-            if progress.step not in tasks:
-                tasks[progress.step] = bars.add_task(_STEPS.get(progress.step, progress.step))
-            bars.update(tasks[progress.step], completed=progress.done_bytes, total=progress.total_bytes or None)
-
-        yield show
-
-
-@contextlib.contextmanager
-def _lines(screen: Screen) -> Iterator[Callable[[Pulling], object]]:
-    seen: set[str] = set()
-
-    def show(progress: Pulling) -> None:
-        if progress.step not in seen:
-            seen.add(progress.step)
-            step = _STEPS.get(progress.step, progress.step)
-            screen.note(f"{step} {progress.model} ({size(progress.total_bytes)})")
-
-    yield show

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ingle_daemon.client import call
 from ingle_daemon.errors import ApiCutOff, IngleError
 from ingle_shell.render import plain
-from ingle_shell.screen import Screen, keyboard_of_user
+from ingle_shell.screen import Screen, agrees
 
 __all__ = ["another_try"]
 
@@ -36,7 +36,7 @@ def _consents(error: IngleError, host: str, screen: Screen) -> bool:
     screen.note(f"ask: {error.message}")
     screen.note("Secrets that are recognised are hidden before anything leaves; `ask --dry-run` shows every byte.")
     question = f"Send this and later questions to {plain(host)} ({error.details.get('model')})?"
-    if not _agrees(question, screen, otherwise=False):
+    if not agrees(question, screen, otherwise=False):
         return False
     call("POST", "/ingle/consent", {"host": host, "given": True})
     return True
@@ -47,22 +47,9 @@ def _finished_here(
 ) -> dict[str, object] | None:
     """The same conversation for the local model, which is to go on where the answer broke off."""
     screen.note(f"ask: {error.message}")
-    if not _agrees("Finish it with the local model?", screen, otherwise=True):
+    if not agrees("Finish it with the local model?", screen, otherwise=True):
         return None
     messages = request["messages"]
     assert isinstance(messages, list)
     said = [{"role": "assistant", "content": begun}, {"role": "user", "content": _GO_ON}]
     return {**request, "messages": [*messages, *said], "route": "local"}
-
-
-def _agrees(question: str, screen: Screen, *, otherwise: bool) -> bool:
-    """The user's yes or no; `otherwise` is what a mere return key means. Nobody at a keyboard does not agree."""
-    keyboard = keyboard_of_user()
-    if keyboard is None:
-        return False
-    with keyboard:
-        screen.note(f"{question} [{'Y/n' if otherwise else 'y/N'}] ", end="")
-        line = keyboard.readline()
-    if not line:
-        return False
-    return otherwise if not line.strip() else line.strip().lower() in ("y", "yes")

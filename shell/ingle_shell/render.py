@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -16,6 +16,7 @@ __all__ = [
     "daemon_status",
     "doubt_notice",
     "fact_lines",
+    "found_models",
     "judgement_lines",
     "model_list",
     "plain",
@@ -23,6 +24,7 @@ __all__ = [
     "route_notice",
     "size",
     "unheeded_notice",
+    "verified",
     "why_notice",
 ]
 
@@ -168,12 +170,36 @@ def daemon_status(status: Mapping[str, Any]) -> str:
 
 
 def model_list(models: Mapping[str, Any]) -> str:
-    """`ingle model list` for people: the installed models, the current one marked."""
+    """`ingle model list` for people: the installed models, the current one marked, and what is not whole."""
     lines = [
         f"{'*' if model['current'] else ' '} {model['name']}  {size(model['size_bytes'])}"
+        + (f"  in place: {model['path']}" if model.get("elsewhere") else "")
         for model in models["installed"]
     ]
-    return "\n".join(lines) or "no model is installed; `ingle model pull` fetches one"
+    lines = lines or ["no model is installed; `ingle model pull` fetches one"]
+    for bad in models.get("broken", ()):
+        lines.append(f"! {bad['name']}  {bad['path']} {bad['reason']}; `ingle model rm {bad['name']}` forgets it")
+    for part in models.get("interrupted", ()):
+        share = f"{size(part['done_bytes'])} of {size(part['size_bytes'])}"
+        lines.append(f"… {part['name']}  {share}, interrupted; `ingle model pull` goes on, `ingle model rm` drops it")
+    return "\n".join(lines)
+
+
+def found_models(answer: Any) -> str:
+    """`ingle model import` for people: what other programs keep; nothing where a model was imported."""
+    if isinstance(answer, dict):
+        return ""
+    lines = [
+        f"{model['program']:<9}  {model.get('name') or model['path']}  "
+        + (f"! {model['problem']}" if model.get("problem") else size(model.get("size_bytes", 0)))
+        for model in answer
+    ]
+    return "\n".join(lines) or "no other program keeps a model here; `ingle model import PATH` takes any GGUF file"
+
+
+def verified(found: Sequence[Mapping[str, Any]]) -> str:
+    """`ingle model verify` for people."""
+    return "\n".join(f"{model['model']} is as it was installed" for model in found) or "no model is installed"
 
 
 def _duration(seconds: float) -> str:

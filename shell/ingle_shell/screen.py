@@ -17,7 +17,7 @@ from ingle_shell.render import TerminalText, plain
 if TYPE_CHECKING:
     from ingle_shell.markdown import LiveMarkdown
 
-__all__ = ["Screen", "keyboard_of_user", "settle"]
+__all__ = ["Screen", "agrees", "keyboard_of_user", "settle"]
 
 
 class Screen:
@@ -89,6 +89,19 @@ def keyboard_of_user() -> TextIO | None:
         return open("/dev/tty", encoding="utf-8", errors="replace")  # noqa: PTH123 - a device, not a path
     except OSError:
         return None
+
+
+def agrees(question: str, screen: Screen, *, otherwise: bool) -> bool:
+    """The user's yes or no; `otherwise` is what a mere return key means. Nobody at a keyboard does not agree."""
+    keyboard = keyboard_of_user()
+    if keyboard is None:
+        return False
+    with keyboard:
+        screen.note(f"{question} [{'Y/n' if otherwise else 'y/N'}] ", end="")
+        line = keyboard.readline()
+    if not line:
+        return False
+    return otherwise if not line.strip() else line.strip().lower() in ("y", "yes")
 
 
 def settle(program: str, error: IngleError | KeyboardInterrupt, *, as_json: bool = False) -> int:

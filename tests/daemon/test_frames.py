@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingle_daemon.engine import frames
+from ingle_daemon.models.seal import Seal
 from ingle_daemon.protocol import (
     ChatMessage,
     ChatPrompt,
@@ -57,6 +58,7 @@ TO_WORKER: list[frames.ToWorker] = [
         fim_seconds=4.0,
         family="",
         snapshots="/s",
+        seal=Seal(size_bytes=1, mtime_ns=2, sha256="0" * 64),
     ),
     frames.Stop(),
     frames.Ping(),

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from ingle_daemon.errors import NoModel
-from ingle_daemon.models import catalog
-from ingle_daemon.models.catalog import Entry
+from ingle_daemon.models import seal
 from ingle_daemon.models.store import Installed, Store
 
-STARTER = catalog.load().starter
-
-
-def entry(name: str) -> Entry:
-    return msgspec.structs.replace(STARTER, name=name)
+FILE = "weights.gguf"
 
 
 def install(store: Store, name: str, content: bytes = b"weights") -> Installed:
     with store.staging() as staging:
         staged = staging / "made.gguf"
         staged.write_bytes(content)
-        return store.adopt(entry(name), staged, sha256="0" * 64, source="a test")
+        return store.adopt(name, staged, file=FILE, sha256=sha256(content), source="a test")
+
+
+def refer(store: Store, name: str, path: Path) -> Installed:
+    return store.refer(name, path, seal.seal(path, seal.digest(path)), source="a test")
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def test_reading_an_empty_store_makes_nothing(store: Store) -> None:
 
 def test_an_adopted_model_is_installed_and_current(store: Store) -> None:
     adopted = install(store, "one", b"weights")
-    assert adopted.path == store.root / "one" / STARTER.filename
+    assert adopted.path == store.root / "one" / FILE
     assert adopted.path.read_bytes() == b"weights"
     assert adopted.size_bytes == 7
     assert store.installed() == [adopted]
@@ -115,7 +119,7 @@ def test_a_record_cannot_point_out_of_its_folder(store: Store) -> None:
     adopted = install(store, "one", b"weights")
     (store.root / "secret").write_bytes(b"weights")
     record = adopted.path.parent / "model.json"
-    record.write_bytes(record.read_bytes().replace(STARTER.filename.encode(), b"../secret"))
+    record.write_bytes(record.read_bytes().replace(FILE.encode(), b"../secret"))
     assert store.installed() == []
 
 
@@ -146,3 +150,103 @@ def test_what_a_killed_process_left_is_swept_and_a_living_one_spared(store: Stor
     assert len(list(store.root.glob(".staging-*/half"))) == 1
     with store.staging() as living, store.staging() as another:
         assert set(store.root.glob(".staging-*")) == {living, another}
+
+
+# --- files that lie elsewhere ----------------------------------------------------------------------------
+
+
+def test_a_file_that_lies_elsewhere_is_installed_where_it_is(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(b"weights")
+    model = refer(store, "own", path)
+    assert (model.path, model.elsewhere, model.sha256) == (path, True, sha256(b"weights"))
+    assert store.installed() == [model]
+    assert store.current() == model
+    assert [entry.name for entry in (store.root / "own").iterdir()] == ["model.json"]
+
+
+def test_removing_a_model_removes_its_file_and_spares_one_that_lies_elsewhere(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(b"weights")
+    refer(store, "own", path)
+    mine = install(store, "one")
+    for name in ("own", "one"):
+        store.remove(name)
+    assert store.installed() == []
+    assert path.read_bytes() == b"weights"
+    assert not mine.path.parent.exists()
+    assert store.current() is None
+
+
+def test_a_file_that_its_owner_removed_is_told_as_such(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    path.write_bytes(b"weights")
+    refer(store, "own", path)
+    path.unlink()
+    assert store.installed() == []
+    assert [(bad.name, bad.path) for bad in store.broken()] == [("own", path)]
+    with pytest.raises(NoModel, match=r"own\.gguf is gone") as caught:
+        store.find("own")
+    assert "ingle model rm own" in caught.value.hint
+
+
+def test_a_file_of_another_size_is_told_as_such(store: Store) -> None:
+    install(store, "one", b"weights").path.write_bytes(b"weig")
+    with pytest.raises(NoModel, match="has 4 bytes instead of 7"):
+        store.use("one")
+
+
+# --- seals -----------------------------------------------------------------------------------------------
+
+
+def tamper(path: Path, content: bytes) -> None:
+    """Other content, of another time however coarse the disk's clock is."""
+    path.write_bytes(content)
+    os.utime(path, ns=(10**9, 10**9))
+
+
+def check(model: Installed) -> None:
+    assert model.seal
+    seal.check(model.path, model.seal, model.name)
+
+
+def test_a_file_as_it_was_installed_is_not_even_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = install(store, "one")
+    monkeypatch.setattr(seal, "digest", lambda *_: pytest.fail("it was read"))
+    check(model)
+
+
+def test_a_file_that_was_changed_does_not_load(store: Store) -> None:
+    model = install(store, "one", b"weights")
+    tamper(model.path, b"WEIGHTS")
+    with pytest.raises(NoModel, match="is not the one that was installed") as caught:
+        check(store.find("one"))
+    assert "ingle model rm one" in caught.value.hint
+
+
+def test_a_file_that_was_only_touched_loads(store: Store) -> None:
+    model = install(store, "one", b"weights")
+    tamper(model.path, b"weights")
+    check(store.find("one"))
+
+
+def test_a_file_that_is_gone_does_not_load(store: Store) -> None:
+    model = install(store, "one")
+    model.path.unlink()
+    with pytest.raises(NoModel, match="cannot read"):
+        check(model)
+
+
+def test_what_was_found_of_a_file_is_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = install(store, "one", b"weights")
+    tamper(model.path, b"weights")
+    store.reseal("one", intact=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(seal, "digest", lambda *_: pytest.fail("it was read"))
+        check(store.find("one"))
+    times = model.path.stat()
+    model.path.write_bytes(b"WEIGHTS")
+    os.utime(model.path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a disk that forgets a bit leaves it
+    store.reseal("one", intact=False)
+    with pytest.raises(NoModel):
+        check(store.find("one"))

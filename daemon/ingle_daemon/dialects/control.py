@@ -16,19 +16,10 @@ from starlette.routing import Route
 
 from ingle_daemon.conversations import Conversations
 from ingle_daemon.dialects import lookup
+from ingle_daemon.dialects import models as model_routes
 from ingle_daemon.dialects.http import answer, json_response, ndjson, read_body
-from ingle_daemon.protocol import (
-    AskRequest,
-    Delta,
-    Done,
-    Drafting,
-    Pulled,
-    Pulling,
-    Reading,
-    Routed,
-    Started,
-    Thinking,
-)
+from ingle_daemon.library import Library
+from ingle_daemon.protocol import AskRequest, Delta, Done, Drafting, Reading, Routed, Started, Thinking
 
 __all__ = ["Control", "routes"]
 
@@ -42,7 +33,8 @@ class Control(lookup.Lookup, Protocol):
     def token(self) -> str: ...
     def models(self) -> dict[str, Any]: ...
     async def use_model(self, name: str) -> str: ...
-    def pull_model(self, name: str) -> AsyncGenerator[Pulling | Pulled, None]: ...
+    @property
+    def library(self) -> Library: ...
 
 
 class ServeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,10 +77,6 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
         body = await read_body(request, ModelBody, body_limit)
         return json_response({"current": await control.use_model(body.model)})
 
-    async def pull(request: Request) -> Response:
-        body = await read_body(request, ModelBody, body_limit)
-        return await ndjson(request, control.pull_model(body.model))
-
     return [
         Route("/ingle/ask", ask, methods=["POST"]),
         Route("/ingle/route", route, methods=["POST"]),
@@ -99,7 +87,7 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
         Route("/ingle/token", token),
         Route("/ingle/models", models),
         Route("/ingle/models/use", use, methods=["POST"]),
-        Route("/ingle/models/pull", pull, methods=["POST"]),
+        *model_routes.routes(control.library, body_limit),
     ]
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
+from ingle_daemon.models.seal import Seal
 from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
 
 __all__ = [
@@ -78,6 +79,8 @@ class Load(_Frame, frozen=True, tag="load"):
     """Whose fill-in-the-middle markers the catalog says that it has; "" where it says nothing."""
     snapshots: str
     """The folder for KV states between two runs."""
+    seal: Seal | None = None
+    """What the file must be; None where it may be any."""
 
 
 class Stop(_Frame, frozen=True, tag="stop"):

