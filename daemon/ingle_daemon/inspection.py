@@ -19,7 +19,7 @@ import msgspec
 from ingle_daemon import __version__, config, paths
 from ingle_daemon.backends import transport
 from ingle_daemon.config import ProviderSettings, Settings
-from ingle_daemon.errors import ApiRefused, IngleError, UsageError
+from ingle_daemon.errors import ApiRefused, IngleError, NoModel, UsageError
 from ingle_daemon.models import catalog, gguf
 from ingle_daemon.models.store import Store
 from ingle_daemon.routing.consent import Consent
@@ -138,10 +138,12 @@ def _model(settings: Settings) -> Model:
     if os.sep in wanted or wanted.endswith(".gguf"):
         path = Path(wanted).expanduser()
         return _checked(Model(name=path.stem, path=str(path), installed=installed))
-    found = store.get(wanted) if wanted else store.current()
+    try:
+        found = store.find(wanted) if wanted else store.current()
+    except NoModel as exc:
+        return Model(name=wanted, installed=installed, problem=exc.message, hint=exc.hint)
     if found is None:
-        problem = f"the model {wanted!r} is not installed" if wanted else "no model is installed"
-        return Model(name=wanted, installed=installed, problem=problem, hint="ingle model pull")
+        return Model(installed=installed, problem="no model is installed", hint="ingle model pull")
     known = any(entry.name == found.name for entry in catalog.load().entries)
     return _checked(Model(name=found.name, path=str(found.path), in_catalog=known, installed=installed))
 
