@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream", "acall", "astream", "call", "connect", "environment", "start_daemon", "stream"]
 
-_ENDS = ("done", "failed", "pulled")  # the event types that end a stream
+_ENDS = ("done", "failed", "pulled", "verified")  # the event types that end a stream
 _HEAD_LIMIT = 64 * 1024
 _SILENCE_S = 5.0
 """Seconds without a word in a stream after which the daemon is asked whether it is there."""

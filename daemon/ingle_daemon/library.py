@@ -20,7 +20,7 @@ from ingle_daemon.models.partial import Partials
 from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.spec import File, Request
 from ingle_daemon.models.store import Broken, Installed, Store
-from ingle_daemon.protocol import ImportRequest, Pulled, Pulling, PullRequest, Verified
+from ingle_daemon.protocol import Finding, ImportRequest, Pulled, Pulling, PullRequest, Verified
 
 __all__ = ["Engine", "Library"]
 
@@ -92,15 +92,18 @@ class Library:
     async def verify(self, name: str) -> AsyncGenerator[Pulling | Verified, None]:
         """Read every byte of a model, or of all, again. A damaged one is not loaded any more."""
         broken = [bad for bad in self._store.broken() if name in ("", bad.name)]
-        for bad in broken:
-            yield Verified(bad.name, ok=False, reason=f"{bad.path} {bad.reason}")
-        if name and not broken:
+        models = [model for model in self._store.installed() if name in ("", model.name)]
+        if name and not (broken or models):
             self._store.find(name)
-        for model in self._store.installed():
-            if name in ("", model.name):
-                async with contextlib.aclosing(self._verify(model)) as events:
-                    async for event in events:
+        findings = [Finding(bad.name, ok=False, reason=f"{bad.path} {bad.reason}") for bad in broken]
+        for model in models:
+            async with contextlib.aclosing(self._verify(model)) as events:
+                async for event in events:
+                    if isinstance(event, Finding):
+                        findings.append(event)
+                    else:
                         yield event
+        yield Verified(tuple(sorted(findings, key=lambda finding: finding.model)))
 
     async def remove(self, name: str, *, force: bool) -> None:
         """Remove a model and what was fetched of it. Raises NoModel when there is none, UsageError for the current."""
@@ -134,7 +137,7 @@ class Library:
                     await self._engine.load_if_none()
                 yield event
 
-    async def _verify(self, model: Installed) -> AsyncGenerator[Pulling | Verified, None]:
+    async def _verify(self, model: Installed) -> AsyncGenerator[Pulling | Finding, None]:
         progress = _Progress(model)
         reading = asyncio.ensure_future(in_thread(lambda stop: seal.digest(model.path, progress.report, stop)))
         try:
@@ -142,14 +145,14 @@ class Library:
                 yield event
             found = await reading
         except OSError as exc:
-            yield Verified(model.name, ok=False, reason=f"{model.path} cannot be read: {exc.strerror}")
+            yield Finding(model.name, ok=False, reason=f"{model.path} cannot be read: {exc.strerror}")
             return
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
         intact = found == model.sha256
         await asyncio.to_thread(self._store.reseal, model.name, intact=intact)
-        yield Verified(model.name, ok=intact, reason="" if intact else f"{model.path} is not what was installed")
+        yield Finding(model.name, ok=intact, reason="" if intact else f"{model.path} is not what was installed")
 
     def _may_fetch(self, request: Request, wanted: PullRequest) -> None:
         if self._offline and not isinstance(request.source, File):
@@ -192,7 +195,8 @@ class _Progress:
 def _licence_first(entry: Entry) -> UsageError:
     return UsageError(
         f"{entry.title} comes under a licence that restricts its use: {entry.license}",
-        hint=f"Read it, and accept it with `ingle model pull {entry.name} --accept-license`.",
+        hint=f"Read it at {entry.license_url}, then accept it: `ingle model pull {entry.ref} --accept-license`.",
         license=entry.license,
-        model=entry.name,
+        license_url=entry.license_url,
+        model=entry.ref,
     )

@@ -28,6 +28,7 @@ __all__ = [
     "Drafting",
     "Event",
     "Failed",
+    "Finding",
     "Fit",
     "Found",
     "GenerateRequest",
@@ -576,12 +577,18 @@ class Pulled(_Value, frozen=True, tag="pulled"):
     path: str
 
 
-class Verified(_Value, frozen=True, tag="verified"):
+class Finding(_Value, frozen=True):
     """A model was read again: whether it is still what was installed, and what is wrong with it if not."""
 
     model: str
     ok: bool
     reason: str = ""
+
+
+class Verified(_Value, frozen=True, tag="verified"):
+    """The models that were to be read again have been."""
+
+    findings: tuple[Finding, ...]
 
 
 class PullRequest(_Value, frozen=True, forbid_unknown_fields=True):

@@ -43,11 +43,9 @@ def take(wanted: Mapping[str, object], screen: Screen) -> dict[str, str]:
 
 def verify(name: str, screen: Screen) -> list[dict[str, Any]]:
     """Have the daemon read a model again, or all: what was found of each."""
-    found: list[dict[str, Any]] = []
-    for event in _follow("/ingle/models/verify", {"model": name}, screen):
-        assert isinstance(event, Verified)
-        found.append({"model": event.model, "ok": event.ok, "reason": event.reason})
-    return found
+    last = _follow("/ingle/models/verify", {"model": name}, screen)
+    assert isinstance(last, Verified)
+    return [{"model": found.model, "ok": found.ok, "reason": found.reason} for found in last.findings]
 
 
 def _accepts(error: UsageError, screen: Screen) -> bool:
@@ -58,14 +56,15 @@ def _accepts(error: UsageError, screen: Screen) -> bool:
 
 
 def _installed(path: str, wanted: Mapping[str, object], screen: Screen) -> dict[str, str]:
-    *_, last = _follow(path, wanted, screen)
+    last = _follow(path, wanted, screen)
     assert isinstance(last, Pulled)
     screen.note(f"{last.model} is installed", dim=True)
     return {"model": last.model, "path": last.path}
 
 
-def _follow(path: str, payload: Mapping[str, object], screen: Screen) -> Iterator[Pulled | Verified]:
-    """What comes of it; the progress in between is shown."""
+def _follow(path: str, payload: Mapping[str, object], screen: Screen) -> Pulled | Verified | None:
+    """What comes of it in the end; the progress until then is shown."""
+    end = None
     meter = _bars() if screen.interactive else _lines(screen)
     with stream(path, payload) as events, meter as show:
         for event in events:
@@ -73,7 +72,8 @@ def _follow(path: str, payload: Mapping[str, object], screen: Screen) -> Iterato
             if isinstance(progress, Pulling):
                 show(progress)
             else:
-                yield progress
+                end = progress
+    return end
 
 
 @contextlib.contextmanager

@@ -102,7 +102,7 @@ def _read(text: str, catalog: Catalog, sha256: str) -> Request:
 def of_catalog(entry: Entry) -> Request:
     """A model that the catalog knows."""
     return Request(
-        name=entry.name,
+        name=entry.ref,
         file=entry.filename,
         source=entry.source,
         sha256=entry.sha256,

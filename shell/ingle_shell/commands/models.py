@@ -94,7 +94,11 @@ def _import(options: argparse.Namespace) -> Any:
     if not options.name:
         found = call("GET", "/ingle/models/found")
         return [model for model in found if options.program in ("", model["program"])]
-    wanted = {"model": _whole_path(options.name), "program": options.program, "name": options.called}
+    # A name of another program's may look like a path: LM Studio's are PUBLISHER/REPOSITORY/FILE.gguf.
+    path = os.path.expanduser(options.name)  # noqa: PTH111 - pathlib takes a while to import
+    here = path.startswith((os.sep, ".")) or os.path.exists(path)  # noqa: PTH110
+    model = _whole_path(path) if here and not options.program else options.name
+    wanted = {"model": model, "program": options.program, "name": options.called}
     return fetching.take({name: value for name, value in wanted.items() if value}, Screen())
 
 

@@ -74,8 +74,7 @@ def assert_consistent(store: Store, *installed: str) -> None:
     assert store.broken() == []
     current = store.current()
     assert (current.name if current else None) == (installed[0] if installed else None)
-    beside = {"current"} if installed else set()
-    assert {path.name for path in store.root.glob("*")} <= {".lock", ".partial", *beside, *installed}
+    assert {path.name for path in store.root.glob("*")} <= {".lock", ".partial", "current", *installed}
     for name in installed:
         record = json.loads((store.root / name / "model.json").read_text())
         assert {path.name for path in (store.root / name).iterdir()} <= {"model.json", record["file"]}
