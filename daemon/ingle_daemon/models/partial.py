@@ -77,7 +77,7 @@ class Partials:
         folder = private_dir(private_dir(self._root) / hashlib.sha256(key.encode()).hexdigest()[:32])
         with _alone(folder, model):
             self._sweep(but=folder)
-            write(folder / _ABOUT, msgspec.json.encode(_About(model=model, size_bytes=size_bytes)))
+            _describe(folder / _ABOUT, msgspec.json.encode(_About(model=model, size_bytes=size_bytes)))
             part = folder / _PART
             part.touch(mode=0o600)
             try:
@@ -109,6 +109,12 @@ def _alone(folder: Path, model: str) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+def _describe(path: Path, about: bytes) -> None:
+    """Write it, unless it says so already: a full disk shall be told by what is missing for the model."""
+    if not path.exists() or path.read_bytes() != about:
+        write(path, about)
 
 
 def _read(folder: Path) -> Partial | None:

@@ -68,15 +68,10 @@ class Puller:
         Raises NoModel that says why it could not be had, UsageError when another model has that name.
         """
         if installed := self._store.get(request.name):
-            _refuse_another(request, installed.source)
+            _refuse_another(request, installed)
             yield Pulled(request.name, str(installed.path))
             return
-        download = self._running.get(request.name)
-        if download is None:
-            download = self._running[request.name] = _Download(request, self._fetch)
-        elif download.request != request:
-            _refuse_another(request, download.request.origin)
-        download.followers += 1
+        download = await self._join(request)
         try:
             async with contextlib.aclosing(download.follow()) as events:
                 async for event in events:
@@ -84,8 +79,26 @@ class Puller:
         finally:
             download.followers -= 1
             if not download.followers:
-                del self._running[request.name]
-                await download.end()
+                await self._end(download)
+
+    async def _join(self, request: Request) -> _Download:
+        """The download that is asked for, begun where none runs; it has a follower more."""
+        while (running := self._running.get(request.name)) and not running.followers:
+            await self._end(running)  # the last one who followed it has just gone away
+        if running is None:
+            running = self._running[request.name] = _Download(request, self._fetch)
+        elif running.request != request:
+            raise UsageError(
+                f"{request.name} is being fetched already, from {running.request.origin}",
+                hint="Wait for it, or call this one otherwise: `--as NAME`.",
+            )
+        running.followers += 1
+        return running
+
+    async def _end(self, download: _Download) -> None:
+        await download.end()
+        if self._running.get(download.request.name) is download:
+            del self._running[download.request.name]
 
     async def _fetch(self, request: Request, report: Report) -> Pulled:
         budget = _Budget(self._store.root, self._free)
@@ -217,13 +230,23 @@ def _wanted(request: Request) -> Wanted:
     )
 
 
-def _refuse_another(request: Request, origin: str) -> None:
+def _refuse_another(request: Request, installed: Installed) -> None:
     """A name stands for one model. One of the catalog is what the catalog says, wherever it came from once."""
-    if not request.listed and origin.partition("@")[0] != request.origin:
+    if request.listed:
+        return
+    other_digest = request.sha256 and installed.sha256 and request.sha256 != installed.sha256
+    if other_digest or not _comes_from(request, installed.source):
         raise UsageError(
-            f"there is a model {request.name} already, from {origin}",
+            f"there is another model {request.name} already, from {installed.source}",
             hint=f"`--as NAME` calls this one otherwise; `ingle model rm {request.name}` removes the other.",
         )
+
+
+def _comes_from(request: Request, origin: str) -> bool:
+    """Whether `origin`, which may end in a commit of the hub, is where the model is asked for from."""
+    if isinstance(request.source, Hub) and not request.file:
+        return origin.startswith(f"{request.source.repo}/")
+    return origin == request.origin or origin.startswith(f"{request.origin}@")
 
 
 def _no_space(model: str, root: Path, needed: int, free: int, kept: int) -> NoModel:

@@ -264,10 +264,14 @@ def _fault(path: Path, size_bytes: int) -> str:
 def write(path: Path, content: bytes) -> None:
     """Replace a file in one step, and make it last."""
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(content)
-    fresh.chmod(0o600)
-    sync(fresh)
-    fresh.replace(path)
+    try:
+        fresh.write_bytes(content)
+        fresh.chmod(0o600)
+        sync(fresh)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 

@@ -40,7 +40,8 @@ __all__ = ["AGENT", "download", "explain", "patiently", "reason", "run", "say", 
 AGENT = f"ingle/{__version__}"
 
 _STDIN = 0
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""Of the library's own 10 MB a cut would lose as many, and on a slow line a minute would pass without a byte."""
 _LONGEST_WAIT_S = 60
 """A server that asks for more patience than that is left alone, and the user is told when to come back."""
 _TRIES = 5
@@ -72,7 +73,7 @@ def use_client(*before: Hook) -> None:
         }
         return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
 
-    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK  # of 10 MB, a cut would lose as many bytes, and progress would stand still
+    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     set_client_factory(make)
 
 

@@ -20,7 +20,8 @@ from starlette.routing import Route
 REPO = "somebody/tiny-GGUF"
 FILE = "tiny-q4.gguf"
 COMMIT = "c0ffee" + "0" * 34
-_PIECE = 1 << 16
+PIECE = 1 << 16
+"""What is sent at once here, and written at once there."""
 
 
 def make_gguf(path: Path, floats: int = 3_000_000) -> bytes:
@@ -62,11 +63,14 @@ class Hub:
         self.redirects_to = ""
         """Where the file's own address leads."""
         self.holds_at: int | None = None
-        """Send no byte from this one on."""
+        """Send no byte from this one on, until `let_go`."""
+        self.pause_s = 0.0
+        """How long to wait before each piece."""
         self.requests: list[Request] = []
         self.sent = 0
         """Bytes of the file that went out, to whomever."""
         self.holding, self.left = threading.Event(), threading.Event()
+        self._released: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
@@ -85,6 +89,12 @@ class Hub:
         self._server.should_exit = self._server.force_exit = True
         self._thread.join()
         self._socket.close()
+
+    def let_go(self) -> None:
+        """Send what is held back."""
+        self.holds_at = None
+        for loop, event in self._released:
+            loop.call_soon_threadsafe(event.set)
 
     def url(self, path: str = f"cdn/{FILE}") -> str:
         return f"{self.endpoint}/{path}"
@@ -136,16 +146,20 @@ class Hub:
         return int(first), int(last) + 1 if last else whole, 206
 
     async def _pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
-        for at in range(start, end, _PIECE):
+        for at in range(start, end, PIECE):
             if self.holds_at is not None and at >= self.holds_at:
                 await self._hold()
-            piece = self.content[at : min(end, at + _PIECE)]
+            await asyncio.sleep(self.pause_s)
+            piece = self.content[at : min(end, at + PIECE)]
             yield piece
             self.sent += len(piece)
 
     async def _hold(self) -> None:
+        released = asyncio.Event()
+        self._released.append((asyncio.get_running_loop(), released))
         self.holding.set()
         try:
-            await asyncio.Event().wait()  # until the client is gone
-        finally:
+            await released.wait()
+        except asyncio.CancelledError:
             self.left.set()
+            raise

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from daemon.pulling.hub import FILE, REPO, Hub
+from daemon.pulling.hub import FILE, PIECE, REPO, Hub
 from daemon.pulling.pulls import assert_consistent, kept
 from ingle_daemon.models.store import Store
 from support import Instance, kill, new_instance, wait_until
@@ -46,7 +46,7 @@ def wait_until_it_holds(hub: Hub, store: Store) -> None:
     """Until all that the hub sends is on the disk, but for what the child writes at once."""
     assert hub.holding.wait(30)
     assert hub.holds_at is not None
-    sent = hub.holds_at - (1 << 20)
+    sent = hub.holds_at - PIECE
     wait_until(lambda: kept(store) > sent)
 
 
@@ -152,9 +152,13 @@ def test_a_full_disk_in_the_middle_is_told_and_leaves_everything_in_order(
         with running(user, *PULL) as command:
             wait_until_it_holds(hub, store)
             (small_disk / "other").write_bytes(bytes(10_000_000))  # somebody else takes what was free
-            hub.holds_at = None
-            user.kill()
-            assert command.wait(30) == 3
+            hub.let_go()
+            assert command.wait(30) == 4
+            assert command.stderr
+            said = command.stderr.read().decode()
+        assert "not enough disk space: tiny needs" in said
+        assert "are kept for the next try" in said
+        assert_consistent(store)
         done = user.run(*PULL)
         assert done.returncode == 4
         assert "not enough disk space: tiny needs" in done.stderr

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.pulling.hub import COMMIT, FILE, REPO, Hub
+from daemon.pulling.hub import COMMIT, FILE, PIECE, REPO, Hub
 from daemon.pulling.pulls import all_of, assert_consistent, interrupt, kept, of_hub, pull, refusal_of
 from ingle_daemon.errors import NoModel, UsageError
 from ingle_daemon.models import catalog
@@ -46,7 +46,11 @@ async def test_nothing_but_the_file_is_asked_for_and_no_cache_of_the_library_is_
     await pull(store, of_hub())
     assert {request.url.path.split("/")[-1] for request in hub.requests} == {FILE}
     assert not (tmp_path / "hf").exists()
-    assert "huggingface_hub" not in sys.modules
+
+
+def test_ingled_itself_does_not_load_the_library() -> None:
+    script = "import ingle_daemon.server, sys; sys.exit('huggingface_hub' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 async def test_the_users_token_goes_to_the_hub_and_not_to_its_cdn(
@@ -73,7 +77,7 @@ async def test_a_download_that_is_cut_goes_on_from_there_by_itself(
     first, second = hub.downloads()
     assert "range" not in first.headers
     resumed = int(second.headers["range"].removeprefix("bytes=").rstrip("-"))
-    assert cut - (1 << 20) <= resumed <= cut
+    assert cut - PIECE <= resumed <= cut
     assert hub.sent == cut + len(model) - resumed
 
 
@@ -82,7 +86,7 @@ async def test_a_pull_that_was_cancelled_is_gone_on_with_by_the_next(
     hub: Hub, store: Store, model: bytes, tenth: int
 ) -> None:
     hub.holds_at = len(model) * tenth // 10
-    await interrupt(Puller(store).pull(of_hub()), hub.holds_at - (1 << 20) - (1 << 16))
+    await interrupt(Puller(store).pull(of_hub()), hub.holds_at - 2 * PIECE)
     assert await asyncio.to_thread(hub.left.wait, 10)
     assert_consistent(store)
     there = kept(store)
@@ -173,6 +177,7 @@ async def test_a_digest_of_the_catalog_is_enough(hub: Hub, store: Store) -> None
 
 async def test_a_file_that_is_no_gguf_is_refused(hub: Hub, store: Store) -> None:
     hub.content = b"<html>" * 1000
+    hub.announced = len(hub.content)
     hub.etag = hashlib.sha256(hub.content).hexdigest()
     assert (await refusal_of(store, of_hub())).message == f"{FILE} of {REPO} is not a GGUF file"
     assert kept(store) == 0
@@ -281,6 +286,14 @@ async def test_a_download_of_which_nothing_comes_is_given_up_and_gone_on_with_la
     assert hub.sent == len(model) - there
 
 
+async def test_a_slow_download_is_none_of_which_nothing_comes(hub: Hub, store: Store, model: bytes) -> None:
+    """It takes longer than the patience for one of which nothing comes."""
+    hub.pause_s = 8 / (len(model) / PIECE)
+    await all_of(Puller(store, patience=5.0).pull(of_hub()))
+    assert_consistent(store, "tiny")
+    assert len(hub.downloads()) == 1
+
+
 # --- the disk --------------------------------------------------------------------------------------------
 
 
@@ -360,6 +373,43 @@ async def test_of_a_repository_the_usual_quantization_is_taken(hub: Hub, store: 
     assert_consistent(store, "tiny")
     assert store.find("tiny").source == f"{REPO}/tiny-q4_k_m.gguf@{COMMIT}"
     assert store.find("tiny").path.name == "tiny-q4_k_m.gguf"
+
+
+async def test_the_same_again_is_there_already_and_another_digest_is_another_model(hub: Hub, store: Store) -> None:
+    hub.files = ["tiny-q4_k_m.gguf"]
+    wanted = parse(f"hf:{REPO}", catalog.load())
+    await all_of(Puller(store).pull(wanted))
+    asked = len(hub.requests)
+    assert len(await all_of(Puller(store).pull(wanted))) == 1
+    assert len(hub.requests) == asked
+    with pytest.raises(UsageError, match="there is another model tiny already"):
+        await all_of(Puller(store).pull(parse(f"hf:{REPO}", catalog.load(), sha256="0" * 64)))
+
+
+async def test_one_who_wants_another_file_of_that_name_does_not_get_the_one_on_its_way(hub: Hub, store: Store) -> None:
+    puller = Puller(store)
+    hub.holds_at = 6_000_000
+    first = puller.pull(of_hub())
+    await anext(first)
+    with pytest.raises(UsageError, match="tiny is being fetched already"):
+        await all_of(puller.pull(of_hub(sha256="0" * 64)))
+    await first.aclose()
+    assert_consistent(store)
+
+
+async def test_who_comes_back_at_once_waits_for_the_end_of_what_he_left(hub: Hub, store: Store, model: bytes) -> None:
+    puller = Puller(store)
+    hub.holds_at = 6_000_000
+    first = puller.pull(of_hub())
+    async for event in first:
+        if isinstance(event, Pulling) and event.done_bytes > 4_000_000:
+            break
+    leaving = asyncio.create_task(first.aclose())
+    await asyncio.sleep(0)
+    hub.holds_at = None
+    await all_of(puller.pull(of_hub()))
+    await leaving
+    assert_consistent(store, "tiny")
 
 
 async def test_of_a_repository_another_quantization_can_be_named(hub: Hub, store: Store) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from daemon.pulling.hub import FILE, Hub
+from daemon.pulling.hub import FILE, PIECE, Hub
 from daemon.pulling.pulls import all_of, assert_consistent, interrupt, kept, of_url, pull, refusal_of
 from ingle_daemon.errors import NoModel, UsageError
 from ingle_daemon.models import url_process
@@ -42,7 +42,7 @@ async def test_a_pull_that_was_cancelled_is_gone_on_with_by_the_next(
     hub: Hub, store: Store, model: bytes, tenth: int
 ) -> None:
     hub.holds_at = len(model) * tenth // 10
-    await interrupt(Puller(store).pull(of_url(hub.url())), hub.holds_at - (1 << 20) - (1 << 16))
+    await interrupt(Puller(store).pull(of_url(hub.url())), hub.holds_at - 2 * PIECE)
     there = kept(store)
     hub.holds_at, hub.sent = None, 0
     await pull(store, of_url(hub.url()))
@@ -72,7 +72,7 @@ async def test_with_a_digest_it_goes_on_whatever_the_server_says_of_versions(
     there = kept(store)
     hub.holds_at, hub.sent = None, 0
     await pull(store, of_url(hub.url(), hub.sha256))
-    assert there > 4_000_000 - (1 << 20)
+    assert there > 4_000_000 - PIECE
     assert hub.sent == len(model) - there + 1
 
 
@@ -130,7 +130,7 @@ async def test_passwords_and_signatures_are_neither_shown_nor_kept(hub: Hub, sto
 
 async def test_a_name_that_another_model_has_is_not_taken(hub: Hub, store: Store) -> None:
     await pull(store, of_url(hub.url()))
-    with pytest.raises(UsageError, match="there is a model tiny already") as caught:
+    with pytest.raises(UsageError, match="there is another model tiny already") as caught:
         await all_of(Puller(store).pull(of_url(hub.url("at/other.gguf"))))
     assert "--as NAME" in caught.value.hint
     assert_consistent(store, "tiny")
