@@ -7,6 +7,7 @@
  *   instance TOTAL FREE NAME                                     else: not supported. Both belong to the gpu above
  *   process PID BYTES              computes on the gpu or instance above; -1 bytes are not known
  *   window PID BYTES               draws on it
+ *   capability NUMBER              86 is 8.6, which it is when nothing is said
  *   fail ERROR                     what every question about the gpu above returns
  */
 #include <stdio.h>
@@ -19,8 +20,9 @@ enum { MOST = 16 };
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process_t;
 typedef struct { unsigned count; process_t all[MOST]; } list_t;
 typedef struct { unsigned long long total, free, used; } memory_t;
+typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char bus_id[32]; } place_t;
 typedef struct device {
-    int error, fail, percent, degrees, milliwatts, mig, instances;
+    int error, fail, capability, percent, degrees, milliwatts, mig, instances, instance_of_one;
     long long total, free;
     char name[64];
     list_t computing, drawing;
@@ -50,12 +52,13 @@ static void read_line(const char *line) {
         gpus[count++] = &devices[made++];
     } else if (sscanf(line, "instance %lld %lld %63[^\n]", &fresh.total, &fresh.free, fresh.name) == 3) {
         fresh.percent = fresh.degrees = fresh.milliwatts = fresh.mig = -1;
+        fresh.instance_of_one = 1;
         devices[made] = fresh;
         gpus[count - 1]->instance[gpus[count - 1]->instances++] = &devices[made++];
     } else if (last && sscanf(line, "%15s %u %lld", word, &pid, &bytes) == 3) {
         add(strcmp(word, "window") ? &last->computing : &last->drawing, pid, bytes);
     } else if (last) {
-        sscanf(line, "fail %d", &last->fail);
+        if (sscanf(line, "fail %d", &last->fail) != 1) sscanf(line, "capability %d", &last->capability);
     }
 }
 
@@ -111,6 +114,19 @@ int nvmlDeviceGetName(device_t *device, char *out, unsigned room) {
 
 int nvmlDeviceGetUUID(device_t *device, char *out, unsigned room) {
     snprintf(out, room, "GPU-%ld", (long)(device - devices));
+    return device->fail;
+}
+
+int nvmlDeviceGetPciInfo_v3(device_t *device, place_t *out) {
+    memset(out, 0, sizeof *out);
+    out->bus = (unsigned)(device - devices) + 1;
+    return device->instance_of_one ? UNSUPPORTED : device->fail;
+}
+
+int nvmlDeviceGetCudaComputeCapability(device_t *device, int *major, int *minor) {
+    int capability = device->capability ? device->capability : 86;
+    *major = capability / 10;
+    *minor = capability % 10;
     return device->fail;
 }
 

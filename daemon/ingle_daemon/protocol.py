@@ -23,6 +23,7 @@ __all__ = [
     "ConversationInfo",
     "Count",
     "Delta",
+    "Device",
     "Done",
     "Draft",
     "Drafting",
@@ -558,6 +559,21 @@ class ModelInfo(_Value, frozen=True):
     template: str = ""
     note: str = ""
     where: Literal["local", "remote-engine"] = "local"
+
+
+class Device(_Value, frozen=True):
+    """Something that llama.cpp can compute on. `backend` drives it: "cpu", "cuda", "vulkan", "metal".
+
+    An "igpu" shares the machine's memory. `bus` is where it is plugged in, as "0000:01:00.0", where that is known.
+    """
+
+    name: str
+    description: str
+    kind: Literal["cpu", "gpu", "igpu", "other"]
+    backend: str
+    free_bytes: int
+    total_bytes: int
+    bus: str = ""
 
 
 class Pulling(_Value, frozen=True, tag="pulling"):

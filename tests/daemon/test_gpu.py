@@ -42,6 +42,8 @@ def test_a_gpu_is_described_with_what_is_on_it(driver: StandIn) -> None:
                 uuid="GPU-0",
                 total_bytes=4 * GIB,
                 free_bytes=3 * GIB,
+                bus="0000:01:00.0",
+                capability=(8, 6),
                 utilization=7,
                 temperature=51,
                 watts=9.5,
@@ -74,7 +76,7 @@ def test_a_gpu_that_is_divided_is_its_instances(driver: StandIn) -> None:
         (1, "Beside", 3 * GIB, False),
     ]
     assert found[0].processes == (Process(99, 123),)
-    assert (found[0].utilization, found[0].watts) == (None, None)
+    assert (found[0].utilization, found[0].watts, found[0].bus) == (None, None, "")
 
 
 def test_what_a_gpu_does_not_support_is_unknown_and_nothing_else_is(driver: StandIn) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from ingle_daemon.models.seal import Seal
-from ingle_daemon.protocol import Delta, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
+from ingle_daemon.protocol import Delta, Device, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
 
 __all__ = [
     "OWN",
@@ -23,6 +23,7 @@ __all__ = [
     "Detokenize",
     "Evented",
     "FromWorker",
+    "Hello",
     "Load",
     "LoadFailed",
     "Loaded",
@@ -60,7 +61,7 @@ FimSetting = Literal["auto", "psm", "spm", "spm-joint", "off"]
 
 
 class Load(_Frame, frozen=True, tag="load"):
-    """The first frame: what to load. Answered by Loaded or LoadFailed."""
+    """The first frame, the answer to Hello: what to load. Answered by Loaded or LoadFailed."""
 
     name: str
     path: str
@@ -140,6 +141,14 @@ ToWorker = Load | Stop | Submit | Cancel | Count | Tokenize | Render | Detokeniz
 # --- from the worker -----------------------------------------------------------------------------------------------
 
 
+class Hello(_Frame, frozen=True, tag="hello"):
+    """The first frame: what this llama.cpp, of `version`, was built for (`backends`), and the devices that it finds."""
+
+    devices: tuple[Device, ...]
+    backends: tuple[str, ...]
+    version: str
+
+
 class Loaded(_Frame, frozen=True, tag="loaded"):
     info: ModelInfo
 
@@ -179,7 +188,7 @@ class Pong(_Frame, frozen=True, tag="pong"):
     """Every thread of the worker has come by."""
 
 
-FromWorker = Loaded | LoadFailed | Evented | Counted | Tokens | Text | Refused | Pong
+FromWorker = Hello | Loaded | LoadFailed | Evented | Counted | Tokens | Text | Refused | Pong
 
 
 # --- the codec -----------------------------------------------------------------------------------------------------

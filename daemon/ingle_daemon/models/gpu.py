@@ -35,8 +35,9 @@ class Process(_Value, frozen=True):
 class Gpu(_Value, frozen=True):
     """One GPU, or one MIG instance of a GPU that is divided. None is what the driver does not know.
 
-    Without `total_bytes` it has no memory of its own: it shares the machine's. `utilization` is in percent,
-    `temperature` in degrees Celsius.
+    Without `total_bytes` it has no memory of its own: it shares the machine's. `bus` is where it is plugged in, as
+    "0000:01:00.0"; `capability` the generation of its CUDA, (8, 6) say. `utilization` is in percent, `temperature` in
+    degrees Celsius.
     """
 
     index: int
@@ -44,6 +45,8 @@ class Gpu(_Value, frozen=True):
     uuid: str
     total_bytes: int | None
     free_bytes: int | None
+    bus: str = ""
+    capability: tuple[int, int] | None = None
     utilization: int | None = None
     temperature: int | None = None
     watts: float | None = None
@@ -137,12 +140,15 @@ class _Look:
         memory = self._known(nvml.nvmlDeviceGetMemoryInfo, handle)
         load = self._known(nvml.nvmlDeviceGetUtilizationRates, handle)
         milliwatts = self._known(nvml.nvmlDeviceGetPowerUsage, handle)
+        place = self._known(nvml.nvmlDeviceGetPciInfo, handle)
         return Gpu(
             index=index,
             name=nvml.nvmlDeviceGetName(handle),
             uuid=nvml.nvmlDeviceGetUUID(handle),
             total_bytes=memory.total if memory else None,
             free_bytes=memory.free if memory else None,
+            bus=f"{place.domain:04x}:{place.bus:02x}:{place.device:02x}.0" if place else "",
+            capability=self._known(nvml.nvmlDeviceGetCudaComputeCapability, handle),
             utilization=load.gpu if load else None,
             temperature=self._known(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU),
             watts=None if milliwatts is None else milliwatts / 1000,
