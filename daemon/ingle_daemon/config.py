@@ -20,6 +20,7 @@ __all__ = [
     "ApiSettings",
     "BudgetSettings",
     "EngineSettings",
+    "PowerSettings",
     "PrivacySettings",
     "ProviderSettings",
     "ServerSettings",
@@ -49,14 +50,14 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     model: str = ""
     """A name from the store or a path to any GGUF; empty: the store's current model. INGLE_MODEL overrides it."""
     context: Tokens = 8192
-    """Tokens of context, cut down to what the model was trained for."""
+    """Tokens of context, cut down to what the model was trained for and what the memory holds."""
     threads: Threads = 0
     """CPU threads; 0 chooses."""
     gpu_layers: Layers = -1
-    """Layers on the GPU; -1 is all."""
+    """Layers on the GPU; -1 leaves it to the plan, which goes by what is free."""
     kv_type: Literal["auto", "f16", "q8_0"] = "auto"
     """What the KV cache holds. On a CPU q8_0 answers token-exactly, f16 evaluates long prompts up to twice as fast;
-    "auto" is q8_0 there and f16 on a GPU."""
+    "auto" is q8_0 there, and on a GPU what the plan has room for."""
     batch: Tokens = 256
     """Tokens evaluated in one step at most; a smaller one cancels sooner."""
     splice: Literal["auto", "off"] = "auto"
@@ -78,8 +79,18 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     """Requests that wait or run at once; one more is refused."""
     max_seconds: Seconds = 600.0
     """A request that runs longer is ended."""
-    unload_after: Annotated[float, msgspec.Meta(ge=0)] = 60.0
-    """Minutes without a request after which the model leaves memory, until the next one; 0 is never."""
+    keep_alive: Annotated[float, msgspec.Meta(ge=-1)] = 30.0
+    """Minutes without a request after which the model leaves memory, until the next one; -1 is never."""
+    preload: bool = True
+    """Load the model when the daemon starts, at login where a service does that, not with the first request."""
+    yield_gpu: bool = True
+    """Leave the GPU's memory to another program that needs it, while nobody waits for an answer, and come back."""
+
+
+class PowerSettings(_Section, frozen=True, kw_only=True):
+    on_battery: Literal["save", "same"] = "save"
+    """On battery: half the threads, a longer pause in typing before a completion, and nothing made ahead of a request.
+    "same" makes no difference."""
 
 
 class ServerSettings(_Section, frozen=True, kw_only=True):
@@ -160,6 +171,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     offline: bool = False
     """Nothing ever leaves this machine."""
     engine: EngineSettings = EngineSettings()
+    power: PowerSettings = PowerSettings()
     server: ServerSettings = ServerSettings()
     api: ApiSettings = ApiSettings()
     privacy: PrivacySettings = PrivacySettings()

@@ -22,6 +22,7 @@ from ingle_daemon import __version__, managed, paths
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.backends.price_list import PriceList
+from ingle_daemon.backends.residence import Residence
 from ingle_daemon.backends.scripted import ScriptedBackend
 from ingle_daemon.backends.switch import Switch
 from ingle_daemon.backends.team.engine import TeamEngine
@@ -39,6 +40,7 @@ from ingle_daemon.metrics import Metrics
 from ingle_daemon.models import catalog
 from ingle_daemon.models.seal import Seal
 from ingle_daemon.models.store import Store
+from ingle_daemon.power import Power
 from ingle_daemon.routing.consent import Consent
 from ingle_daemon.routing.egress import Egress
 from ingle_daemon.routing.judge import Judge
@@ -80,7 +82,9 @@ class Daemon:
             PriceList(paths.price_file()),
             str(Path.home()),
         )
+        self._residence: Residence | None = None
         self.local = self._make_local()
+        self._power = Power(self._economize, heeded=settings.power.on_battery == "save")
         self.backend = self._with_team(self.local)
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
         indexed = self._workspaces if settings.completion.context == "on" else None
@@ -88,16 +92,22 @@ class Daemon:
         self._outcomes = Outcomes(self._journal, keep_text=settings.completion.keep_text)
         self.log = Log(self._journal)
         self.judge = Judge(Answers(self._journal) if settings.ask.log else None)
-        self.completions = Completions(self.backend, Surroundings(self.backend, indexed), self._outcomes)
+        surroundings = Surroundings(self.backend, indexed, saving=lambda: self._power.saving)
+        self.completions = Completions(self.backend, surroundings, self._outcomes)
 
     async def start(self) -> None:
         """To be called before anybody is answered."""
         await asyncio.to_thread(self._put_journal_in_order)
-        await self.backend.start()
+        self._power.start()
+        if self._settings.engine.preload:
+            await self.backend.start()
 
     async def stop(self) -> None:
+        await self._power.close()
         await self.completions.close()
         await self._switch.close()
+        if self._residence:
+            await self._residence.close()
         await self._workspaces.close()
         await self.backend.stop()
         self.egress.ledger.close()
@@ -119,6 +129,8 @@ class Daemon:
             "config": str(paths.config_file()),
             "tcp": {"url": url} if url else None,
             "model": model,
+            "gpu": self._residence.status() if self._residence else {},
+            "power": self._power.status(),
             "requests": {"running": running, "queued": queued},
             "last": list(self.metrics.last),
             "workspaces": self._workspaces.status(),
@@ -162,6 +174,14 @@ class Daemon:
             "recommended": _offer(known.recommend(_usable_memory())),
         }
 
+    async def load_model(self) -> str:
+        """Have the current model in memory now; its name."""
+        return (await (self._residence.load() if self._residence else self.local.info())).name
+
+    def unload_model(self) -> bool:
+        """Free the model's memory until the next request; False when there was none in it."""
+        return self._residence.unload() if self._residence else False
+
     async def use_model(self, name: str) -> str:
         model = self._store.use(name)
         self._switch.forget()
@@ -204,13 +224,8 @@ class Daemon:
         kind = os.environ.get("INGLE_BACKEND", "local")
         if kind == "local":
             engine = self._settings.engine
-            return LocalBackend(
-                self._choose,
-                self.metrics,
-                queue=engine.queue,
-                max_seconds=engine.max_seconds,
-                unload_after=engine.unload_after * 60 or None,
-            )
+            self._residence = Residence(self._choose, engine, self.metrics, paths.loads_file())
+            return self._residence.backend
         if kind == "scripted":
             return ScriptedBackend.from_environment(self.metrics)
         raise UsageError(f"INGLE_BACKEND is {kind!r}", hint="It is `local` (the default) or `scripted`.")
@@ -265,6 +280,10 @@ class Daemon:
             return self._locate(self._settings.engine.model)[0]
         except NoModel:
             return ""
+
+    def _economize(self, on: bool) -> None:
+        if isinstance(self.local, LocalBackend):
+            self.local.economize(on)
 
     async def _load(self, _: str) -> None:
         await self.reload()

@@ -7,7 +7,8 @@
     │   ├── Busy                    3    503   the queue is full
     │   └── TimedOut                3    504   it ran longer than a request may
     ├── NoModel                     4    503   no model is installed, or the one chosen does not load
-    │   └── ModelLoading            4    503   it is being loaded: come back
+    │   ├── ModelLoading            4    503   it is being loaded: come back
+    │   └── NoMemory                4    503   there is not enough memory to load it
     ├── DoesNotFit                  5    400   more tokens than the context holds, and they may not leave
     ├── ApiFailed                   6    502   the API provider failed
     │   ├── ApiUnreachable          6    502   no network, no such host, nobody there: nothing was sent
@@ -42,6 +43,7 @@ __all__ = [
     "IngleError",
     "Interrupted",
     "ModelLoading",
+    "NoMemory",
     "NoModel",
     "RefusedByPrivacy",
     "TimedOut",
@@ -114,6 +116,10 @@ class NoModel(IngleError):
 
 class ModelLoading(NoModel):
     code = "model_loading"
+
+
+class NoMemory(NoModel):
+    code = "no_memory"
 
 
 class DoesNotFit(IngleError):

@@ -24,7 +24,9 @@ _FIELDS = (
     "path",
     "pid",
     "port",
+    "reason",
     "status",
+    "step",
     "version",
 )
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))

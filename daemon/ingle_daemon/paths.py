@@ -82,6 +82,11 @@ def log_file() -> Path:
     return state_dir() / "ingled.log"
 
 
+def loads_file() -> Path:
+    """How models were loaded that had not fitted at first."""
+    return state_dir() / "loads.json"
+
+
 def journal_file() -> Path:
     """What became of completions."""
     return state_dir() / "journal.sqlite"

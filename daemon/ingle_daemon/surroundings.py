@@ -45,14 +45,23 @@ class _Kept:
 
 
 class Surroundings:
-    """The context of every document that is completed in. Without `workspaces` there is none but from editors."""
+    """The context of every document that is completed in. Without `workspaces` there is none but from editors.
+
+    While `saving` nothing is evaluated ahead: what a document has stays.
+    """
 
     def __init__(
-        self, backend: Backend, workspaces: Workspaces | None, clock: Callable[[], float] = time.monotonic
+        self,
+        backend: Backend,
+        workspaces: Workspaces | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        saving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._backend = backend
         self._workspaces = workspaces
         self._clock = clock
+        self._saving = saving
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
@@ -78,7 +87,7 @@ class Surroundings:
         """The request was answered: see whether there is better context by now, unless that was done just before."""
         kept = self._kept.get((request.root, request.filename))
         busy = self._task is not None and not self._task.done()
-        if kept is None or busy or self._clock() - kept.at < _AGAIN_AFTER:
+        if kept is None or busy or self._saving() or self._clock() - kept.at < _AGAIN_AFTER:
             return
         kept.at = self._clock()
         self._task = asyncio.create_task(self._renew(kept, request))

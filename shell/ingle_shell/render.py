@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ingle_daemon.protocol import Done, Judgement, Reading, Route, Routed, Started
+from ingle_shell.machinery import model_lines
 
 __all__ = [
     "TerminalText",
@@ -150,19 +151,12 @@ def answer_status(route: Route, done: Done, started: Started | None = None) -> s
 
 def daemon_status(status: Mapping[str, Any]) -> str:
     """`ingle status` for people."""
-    model, requests = status["model"], status["requests"]
-    info = model.get("info") or {}
+    requests = status["requests"]
     lines = [
         f"ingled {status['version']}, process {status['pid']}, up {_duration(status['uptime_s'])}",
-        f"model     {' '.join(filter(None, [info.get('name'), '(' + model['state'] + ')']))}",
+        *model_lines(status),
         f"requests  {requests['running']} running, {requests['queued']} waiting",
     ]
-    if error := model.get("error"):
-        lines.insert(2, f"          {error}")
-    if note := info.get("note"):
-        lines.insert(2, f"          {note}")
-    if info.get("n_ctx"):
-        lines.insert(2, f"context   {info['n_ctx']} tokens")
     if tcp := status.get("tcp"):
         lines.append(f"listening {tcp['url']}")
     lines.append(f"log       {status.get('journal') or status['log']}")

@@ -20,6 +20,7 @@ from ingle_daemon.protocol import (
     ChatPrompt,
     ContextPiece,
     Delta,
+    Device,
     Done,
     Failed,
     Fit,
@@ -62,6 +63,7 @@ TO_WORKER: list[frames.ToWorker] = [
     ),
     frames.Stop(),
     frames.Ping(),
+    frames.Economy(on=True),
     *(frames.Submit(number, GenerateRequest(prompt)) for number, prompt in enumerate(PROMPTS)),
     frames.Submit(
         9, GenerateRequest(PROMPTS[1], "completion", Sampling(0.0, seed=7), Limits(5, ("\n",), 300, 2), logprobs=True)
@@ -73,6 +75,7 @@ TO_WORKER: list[frames.ToWorker] = [
     frames.Detokenize(4, (5, 6)),
 ]
 FROM_WORKER: list[frames.FromWorker] = [
+    frames.Hello((Device("CUDA0", "RTX", "gpu", "cuda", 1, 2, "0000:01:00.0"),), ("cuda", "cpu"), "0.3.36"),
     frames.Loaded(INFO),
     frames.LoadFailed({"code": "no_model", "message": "gone"}),
     frames.Evented(1, Started(12, 2048)),

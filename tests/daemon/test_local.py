@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
+import msgspec
 import pytest
 
 from ingle_daemon.backends import local, watchdog
+from ingle_daemon.backends.loading import Loading
 from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.engine import frames
-from ingle_daemon.errors import Busy, EngineLost, NoModel, TimedOut
+from ingle_daemon.errors import Busy, EngineLost, NoMemory, NoModel, TimedOut
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import Delta, Done, GenerateRequest, ModelInfo, Started, TextPrompt
 
 LOAD = frames.Load("m", "/m.gguf", 64, 1, 0, "f16", 8, True, "auto", 0, 4.0, "", "/snapshots")
+HELLO = frames.Hello((), ("cpu",), "0.3.36")
 INFO = ModelInfo("m", "/m.gguf", "a model", 64, 64, 100, 1, 1)
 REQUEST = GenerateRequest(TextPrompt("hello"))
 
@@ -34,9 +37,12 @@ class StandIn:
         self.cancelled: list[int] = []
         self.killed = asyncio.Event()
         self.answers_pings = True
+        self.loads: asyncio.Queue[frames.Load] = asyncio.Queue()
 
     def send(self, frame: frames.ToWorker) -> None:
-        if isinstance(frame, frames.Submit):
+        if isinstance(frame, frames.Load):
+            self.loads.put_nowait(frame)
+        elif isinstance(frame, frames.Submit):
             self.submitted.put_nowait(frame.id)
         elif isinstance(frame, frames.Cancel):
             self.cancelled.append(frame.id)
@@ -53,6 +59,29 @@ class StandIn:
         self.stopped.set()
 
 
+class SteppingDown(Loading):
+    """Half the context at each step, as often as it is told to."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.context = LOAD.context
+        self.settled = False
+
+    def planned(self, wanted: frames.Load, hello: frames.Hello) -> frames.Load:
+        return msgspec.structs.replace(wanted, context=self.context)
+
+    def step_down(self) -> bool:
+        self.left -= 1
+        self.context //= 2
+        return self.left >= 0
+
+    def succeeded(self) -> None:
+        self.settled = True
+
+    def status(self) -> dict[str, object]:
+        return {"context": self.context}
+
+
 Workers = asyncio.Queue[StandIn]
 
 
@@ -63,9 +92,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
 
     class Factory:
         @staticmethod
-        async def start(
-            _: frames.Load, say: Callable[[frames.FromWorker], None], die: Callable[[int], None]
-        ) -> StandIn:
+        async def start(say: Callable[[frames.FromWorker], None], die: Callable[[int], None]) -> StandIn:
             worker = StandIn(say, die)
             started.put_nowait(worker)
             return worker
@@ -75,10 +102,21 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
 
 
 def backend_with(
-    metrics: Metrics | None = None, *, queue: int = 64, max_seconds: float = 600, unload_after: float | None = None
+    metrics: Metrics | None = None,
+    *,
+    queue: int = 64,
+    max_seconds: float = 600,
+    keep_alive: float | None = None,
+    steps: int = 0,
 ) -> LocalBackend:
+    """Its loads have `steps` steps down from a context of 64 tokens."""
     return LocalBackend(
-        lambda: LOAD, metrics or Metrics(), queue=queue, max_seconds=max_seconds, unload_after=unload_after
+        lambda: LOAD,
+        SteppingDown(steps),
+        metrics or Metrics(),
+        queue=queue,
+        max_seconds=max_seconds,
+        keep_alive=keep_alive,
     )
 
 
@@ -190,7 +228,7 @@ async def test_a_request_that_waits_for_the_model_ends_when_the_engine_is_stoppe
 
 
 async def test_a_model_that_nobody_uses_leaves_memory_until_it_is_asked(workers: Workers) -> None:
-    backend = backend_with(unload_after=0.01)
+    backend = backend_with(keep_alive=0.01)
     worker = await loaded(backend, workers)
     await asyncio.wait_for(worker.stopped.wait(), 5)
     assert backend.status()["state"] == "idle"
@@ -207,7 +245,7 @@ async def test_a_model_that_nobody_uses_leaves_memory_until_it_is_asked(workers:
 
 
 async def test_a_model_that_answers_stays(workers: Workers) -> None:
-    backend = backend_with(unload_after=0.01)
+    backend = backend_with(keep_alive=0.01)
     worker = await loaded(backend, workers)
     events = backend.generate(REQUEST)
     await accepted(events, worker)
@@ -317,4 +355,110 @@ async def test_a_call_refused_when_its_caller_has_just_gone_disturbs_nobody(work
     worker.say(frames.Refused(number, NoModel("no").to_wire()))
     with pytest.raises(asyncio.CancelledError):
         await calling
+    await backend.stop()
+
+
+# --- a load that fails for memory ----------------------------------------------------------------------------------
+
+
+def refuse(worker: StandIn) -> None:
+    """Say that there is no memory, and end."""
+    worker.say(frames.LoadFailed(NoMemory("no memory").to_wire()))
+    worker.die(0)
+
+
+async def test_a_load_that_fails_for_memory_is_tried_with_less_until_it_succeeds(workers: Workers) -> None:
+    metrics = Metrics()
+    backend = backend_with(metrics, steps=4)
+    waiting = asyncio.create_task(backend.info())
+    contexts = []
+    for end in (refuse, lambda worker: worker.die(-9), lambda worker: worker.die(-6)):
+        worker = await workers.get()
+        worker.say(HELLO)
+        contexts.append((await worker.loads.get()).context)
+        end(worker)
+        assert backend.status()["state"] == "loading"
+    last = await workers.get()
+    last.say(HELLO)
+    contexts.append((await last.loads.get()).context)
+    last.say(frames.Loaded(INFO))
+    assert await waiting == INFO
+    assert contexts == [64, 32, 16, 8]
+    assert backend.status()["context"] == 8
+    assert metrics.worker_restarts == backend.status()["restarts"] == 0
+    await backend.stop()
+
+
+async def test_a_load_that_fails_with_the_least_is_given_up(workers: Workers) -> None:
+    backend = backend_with(steps=1)
+    waiting = asyncio.create_task(backend.info())
+    for _ in range(2):
+        refuse(await workers.get())
+    with pytest.raises(NoMemory):
+        await waiting
+    assert backend.status()["state"] == "failed"
+
+
+async def test_a_load_that_dies_of_anything_else_is_not_tried_with_less(workers: Workers) -> None:
+    backend = backend_with(steps=9)
+    waiting = asyncio.create_task(backend.info())
+    (await workers.get()).die(-11)
+    with pytest.raises(NoModel, match="while it loaded the model"):
+        await waiting
+    assert workers.empty()
+
+
+async def test_a_load_that_hangs_is_not_tried_with_less(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_LONGEST_LOAD_S", 0.01)
+    backend = backend_with(steps=9)
+    with pytest.raises(NoModel, match="while it loaded the model"):
+        await backend.info()
+    await workers.get()
+    assert workers.empty()
+
+
+async def test_a_defect_of_the_planner_leaves_the_settings_as_they_are(workers: Workers) -> None:
+    class Defect(SteppingDown):
+        def planned(self, wanted: frames.Load, hello: frames.Hello) -> frames.Load:
+            raise ZeroDivisionError
+
+    backend = LocalBackend(lambda: LOAD, Defect(0), Metrics(), queue=1, max_seconds=1)
+    await backend.start()
+    worker = await workers.get()
+    worker.say(HELLO)
+    assert await worker.loads.get() == LOAD
+    await backend.stop()
+
+
+# --- a model that is asked to go -----------------------------------------------------------------------------------
+
+
+async def test_a_model_that_nobody_waits_for_can_be_unloaded_and_says_why(workers: Workers) -> None:
+    backend = backend_with()
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    await accepted(events, worker)
+    assert not backend.unload("somebody wants the memory")
+    await events.aclose()
+    assert backend.unload("somebody wants the memory")
+    assert (backend.status()["state"], backend.status()["why"]) == ("idle", "somebody wants the memory")
+    await worker.stopped.wait()
+    assert not backend.unload("twice")
+    await backend.stop()
+
+
+async def test_a_worker_that_is_replaced_runs_again_what_had_streamed_nothing(workers: Workers) -> None:
+    backend = backend_with()
+    worker = await loaded(backend, workers)
+    events = backend.generate(REQUEST)
+    number = await accepted(events, worker)
+    backend.replace("lost its GPU")
+    following = await workers.get()
+    following.say(frames.Loaded(INFO))
+    assert await following.submitted.get() == number
+    following.say(frames.Evented(number, Delta("a", (7,))))
+    assert await anext(events) == Delta("a", (7,))
+    backend.replace("lost its GPU")
+    with pytest.raises(EngineLost, match="the engine lost its GPU while it answered"):
+        await anext(events)
     await backend.stop()

@@ -130,6 +130,22 @@ async def test_what_an_editor_says_anew_waits_for_a_pause_and_is_evaluated_first
     assert await surroundings.of(later) == (one, two)
 
 
+async def test_while_saving_nothing_is_evaluated_ahead(tmp_path: Path) -> None:
+    one, two = (ContextPiece(f"text of {name}", f"{name}.py", "edited") for name in ("one", "two"))
+    now, saving, backend = [0.0], [True], Noting()
+    surroundings = Surroundings(backend, None, clock=lambda: now[0], saving=lambda: saving[0])
+    assert await surroundings.of(sent(tmp_path, one)) == (one,)
+    later, now[0] = sent(tmp_path, one, two), 60.0
+    surroundings.look_again(later)
+    idle = surroundings._task
+    saving[0] = False
+    surroundings.look_again(later)
+    assert idle is None
+    assert surroundings._task
+    await surroundings._task
+    assert await surroundings.of(later) == (one, two)
+
+
 async def test_a_source_that_is_switched_off_goes(tmp_path: Path) -> None:
     one, two = ContextPiece("text of one", "one.py", "edited"), ContextPiece("text of two", "two.py", "visited")
     now = [0.0]

@@ -31,11 +31,10 @@ class WorkerProcess:
     @classmethod
     async def start(
         cls,
-        load: frames.Load,
         on_frame: Callable[[frames.FromWorker], None],
         on_exit: Callable[[int], None],
     ) -> WorkerProcess:
-        """Spawn a worker and tell it what to load."""
+        """Spawn a worker. Its first frame is Hello, and it waits for what to load."""
         ours, its = socket.socketpair()
         with its:
             process = await asyncio.create_subprocess_exec(
@@ -51,7 +50,6 @@ class WorkerProcess:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         worker = cls(process, writer)
         worker._watch = asyncio.create_task(worker._follow(reader, on_frame, on_exit))
-        worker.send(load)
         return worker
 
     @property

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ingle_daemon.conversations import Conversations
-from ingle_daemon.dialects import lookup
+from ingle_daemon.dialects import lookup, residence
 from ingle_daemon.dialects import models as model_routes
 from ingle_daemon.dialects.http import answer, json_response, ndjson, read_body
 from ingle_daemon.library import Library
@@ -24,7 +24,7 @@ from ingle_daemon.protocol import AskRequest, Delta, Done, Drafting, Reading, Ro
 __all__ = ["Control", "routes"]
 
 
-class Control(lookup.Lookup, Protocol):
+class Control(lookup.Lookup, residence.Residence, Protocol):
     """What the daemon lets its own clients do to it."""
 
     def status(self) -> dict[str, Any]: ...
@@ -81,6 +81,7 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
         Route("/ingle/ask", ask, methods=["POST"]),
         Route("/ingle/route", route, methods=["POST"]),
         *lookup.routes(control, body_limit),
+        *residence.routes(control),
         Route("/ingle/status", status),
         Route("/ingle/stop", stop, methods=["POST"]),
         Route("/ingle/serve", serve, methods=["POST"]),

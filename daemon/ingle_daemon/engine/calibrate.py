@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ingle_daemon.engine.runner import BatchItem, Runner
+from ingle_daemon.engine.batch import BatchItem
+from ingle_daemon.engine.runner import Runner
 
 __all__ = ["decode_rate", "infill_budget", "prefill_rate", "wide_is_cheap"]
 

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ingle_daemon.engine.batch import BatchItem
 from ingle_daemon.engine.cache import Cache
 from ingle_daemon.engine.frames import OWN
 from ingle_daemon.engine.heal import Healing
 from ingle_daemon.engine.pace import Pace
 from ingle_daemon.engine.prepare import Prepared
 from ingle_daemon.engine.refresh import Refresh, Stale
-from ingle_daemon.engine.runner import BatchItem, Runner, Sampler
+from ingle_daemon.engine.runner import Runner, Sampler
 from ingle_daemon.engine.scheduler import RANK, Capacity, Slice, plan
 from ingle_daemon.engine.sequence import Clocks, Reused, Sequence
 from ingle_daemon.engine.splice import MAX_DRIFT

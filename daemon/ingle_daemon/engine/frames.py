@@ -21,6 +21,7 @@ __all__ = [
     "Count",
     "Counted",
     "Detokenize",
+    "Economy",
     "Evented",
     "FromWorker",
     "Hello",
@@ -135,7 +136,13 @@ class Ping(_Frame, frozen=True, tag="ping"):
     """Answered by Pong, between two steps of the engine."""
 
 
-ToWorker = Load | Stop | Submit | Cancel | Count | Tokenize | Render | Detokenize | Ping
+class Economy(_Frame, frozen=True, tag="economy"):
+    """Compute with half as many threads from now on, or with all of them again."""
+
+    on: bool
+
+
+ToWorker = Load | Economy | Stop | Submit | Cancel | Count | Tokenize | Render | Detokenize | Ping
 
 
 # --- from the worker -----------------------------------------------------------------------------------------------

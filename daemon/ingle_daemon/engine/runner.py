@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,30 +18,37 @@ import llama_cpp as llama
 import numpy as np
 import numpy.typing as npt
 
-from ingle_daemon.engine.frames import KvType
+from ingle_daemon.engine import devices
+from ingle_daemon.engine.batch import BatchItem, BatchViews
+from ingle_daemon.engine.frames import Hello, KvType
 from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
-from ingle_daemon.errors import NoModel, UsageError
+from ingle_daemon.errors import NoMemory, NoModel, UsageError
 from ingle_daemon.fim.templates import FimIds
 from ingle_daemon.protocol import Sampling
 
 __all__ = [
-    "BatchItem",
     "OutOfCells",
     "Runner",
     "RunnerOptions",
     "Sampler",
     "Vocabulary",
     "build_facts",
+    "hello",
     "llama_version",
 ]
 
+_WARNING = 3  # ggml's level, and 4 is an error
+_complaints: deque[str] = deque(maxlen=40)
+
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
-def _silence(_level: int, _text: bytes, _data: object) -> None:
-    """llama.cpp writes to stderr otherwise, and that is the daemon's log."""
+def _listen(level: int, text: bytes, _data: object) -> None:
+    """llama.cpp writes to stderr otherwise, and that is the daemon's log. Why a load failed it says nowhere else."""
+    if level >= _WARNING:
+        _complaints.append(text.decode("utf-8", "replace").lower())
 
 
-llama.llama_log_set(_silence, None)
+llama.llama_log_set(_listen, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +62,6 @@ class RunnerOptions:
     kv_type: KvType
     batch: int
     slots: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchItem:
-    """`tokens` appended to `slot` from position `start` on; logits of the last `outputs` of them are wanted."""
-
-    slot: int
-    start: int
-    tokens: list[int]
-    outputs: int
 
 
 class OutOfCells(Exception):
@@ -289,7 +287,7 @@ class Runner:
         self.splices: bool = llama.llama_memory_can_shift(self._memory)
         """Cells can be lent from one sequence to another; not so in recurrent and hybrid models."""
         self._batch = llama.llama_batch_init(self.batch, 0, 1)
-        self._views = _BatchViews(self._batch, self.batch)
+        self._views = BatchViews(self._batch, self.batch)
         self.n_params: int = llama.llama_model_n_params(self._model)
         self.size_bytes: int = llama.llama_model_size(self._model)
         self.load_ms = (time.perf_counter() - begin) * 1000
@@ -328,6 +326,10 @@ class Runner:
         if self.exact:  # llama.cpp fills a freed cell first: as ballast it stays taken until `clear`
             llama.llama_memory_seq_cp(self._memory, slot, self._ballast, start, -1)
         llama.llama_memory_seq_rm(self._memory, slot, start, -1)
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from the next batch on, one at least."""
+        llama.llama_set_n_threads(self._context, max(threads, 1), max(threads, 1))
 
     def clear(self) -> None:
         """Empty the whole cache."""
@@ -389,34 +391,6 @@ class Runner:
         llama.llama_model_free(self._model)
 
 
-class _BatchViews:
-    """numpy views of a llama_batch's arrays: filling them costs microseconds instead of a loop over ctypes."""
-
-    def __init__(self, batch: Any, size: int) -> None:
-        self._token = np.ctypeslib.as_array(batch.token, shape=(size,))
-        self._pos = np.ctypeslib.as_array(batch.pos, shape=(size,))
-        self._logits = np.ctypeslib.as_array(batch.logits, shape=(size,))
-        np.ctypeslib.as_array(batch.n_seq_id, shape=(size,))[:] = 1
-        self._seq_id = [batch.seq_id[i] for i in range(size)]
-        self.rows: list[int] = []
-
-    def fill(self, items: Sequence[BatchItem]) -> int:
-        """Write `items`; returns the number of tokens. `rows` then maps each output to its row in the batch."""
-        self.rows = []
-        at = 0
-        for item in items:
-            end = at + len(item.tokens)
-            self._token[at:end] = item.tokens
-            self._pos[at:end] = np.arange(item.start, item.start + len(item.tokens))
-            self._logits[at:end] = 0
-            self._logits[end - item.outputs : end] = 1
-            for row in range(at, end):
-                self._seq_id[row][0] = item.slot
-            self.rows += range(end - item.outputs, end)
-            at = end
-        return at
-
-
 def llama_version() -> str:
     """The binding's version, which pins llama.cpp's."""
     return str(llama.__version__)
@@ -431,14 +405,31 @@ def build_facts() -> dict[str, object]:
     }
 
 
+def hello() -> Hello:
+    """What this llama.cpp is and what it can compute on."""
+    return Hello(devices.devices(_bound), devices.backends(_bound), llama_version())
+
+
+def _bound(name: str, arguments: list[Any], result: Any) -> Any:
+    return llama.llama_cpp.ctypes_function(name, arguments, result)(_bound)
+
+
+def _was_memory() -> bool:
+    """Whether what llama.cpp complained of since `_complaints` was emptied is that memory did not suffice."""
+    return any(sign in text for text in _complaints for sign in ("out of memory", "allocat", "outofdevicememory"))
+
+
 def _load_model(options: RunnerOptions) -> Any:
     params = llama.llama_model_default_params()
     params.n_gpu_layers = options.gpu_layers if options.gpu_layers >= 0 else 999
+    _complaints.clear()
     model = llama.llama_model_load_from_file(options.path.encode(), params)
+    if not model and _was_memory():
+        raise NoMemory(f"no memory for {options.path}", hint="Use a smaller model, or fewer [engine] gpu_layers.")
     if not model:
         raise NoModel(
             f"llama.cpp cannot load {options.path}",
-            hint="The file may be damaged, of a kind this llama.cpp does not know, or too large for the memory.",
+            hint="The file may be damaged, or of a kind this llama.cpp does not know.",
         )
     return model
 
@@ -476,7 +467,7 @@ def _make_context(model: Any, options: RunnerOptions, n_ctx: int, batch: int) ->
     context = llama.llama_init_from_model(model, params)
     if not context:
         llama.llama_model_free(model)
-        raise NoModel(
+        raise NoMemory(
             f"no memory for a context of {n_ctx} tokens with {options.path}",
             hint="Set a smaller [engine] context, or use a smaller model.",
         )

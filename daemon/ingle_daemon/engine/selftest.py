@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from ingle_daemon.engine.runner import BatchItem, Runner
+from ingle_daemon.engine.batch import BatchItem
+from ingle_daemon.engine.runner import Runner
 from ingle_daemon.fim.assemble import assemble
 from ingle_daemon.fim.templates import CONTINUATION, Order, Template
 from ingle_daemon.protocol import InfillPrompt

@@ -28,10 +28,10 @@ from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
 from ingle_daemon.engine.prepare import Prepared, Preparer
-from ingle_daemon.engine.runner import Runner, RunnerOptions, llama_version
+from ingle_daemon.engine.runner import Runner, RunnerOptions, hello, llama_version
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf, read_snapshot, write_snapshot
-from ingle_daemon.errors import IngleError
+from ingle_daemon.errors import IngleError, NoMemory
 from ingle_daemon.fim.templates import CONTINUATION, Template, template_for
 from ingle_daemon.models import gguf, seal
 from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, ModelInfo, Started
@@ -68,11 +68,12 @@ class Worker:
         if load.seal:
             seal.check(Path(load.path), load.seal, load.name)
         gguf.check(Path(load.path))
+        self._threads = load.threads or default_threads()
         self._runner = Runner(
             RunnerOptions(
                 path=load.path,
                 context=load.context,
-                threads=load.threads or default_threads(),
+                threads=self._threads,
                 gpu_layers=load.gpu_layers,
                 kv_type=load.kv_type,
                 batch=load.batch,
@@ -134,6 +135,8 @@ class Worker:
             self._commands.put(lambda: self._cancel(frame.id))
         elif isinstance(frame, frames.Stop):
             self._commands.put(self._stop)
+        elif isinstance(frame, frames.Economy):
+            self._commands.put(lambda: self._runner.use_threads(self._threads // 2 if frame.on else self._threads))
         elif isinstance(frame, frames.Ping):
             # By way of the pool: a template that never ends holds its threads as a kernel may hold the main one.
             self._pool.submit(self._commands.put, self._pong)
@@ -245,7 +248,7 @@ def _key(load: frames.Load) -> str:
     path = Path(load.path)
     with path.open("rb") as file:
         digest.update(file.read(1 << 20))  # the metadata; the whole of a large model would take seconds
-    for fact in (path.stat().st_size, path.stat().st_mtime_ns, load.kv_type, load.gpu_layers, llama_version()):
+    for fact in (path.stat().st_size, path.stat().st_mtime_ns, load.kv_type, bool(load.gpu_layers), llama_version()):
         digest.update(f"|{fact}".encode())
     return digest.hexdigest()[:32]
 
@@ -274,6 +277,7 @@ def main() -> None:
     sock = socket.socket(fileno=int(sys.argv[1]))
     threading.Thread(target=_end_with_the_daemon, args=(sock,), name="lifeline", daemon=True).start()
     outbox = Outbox(sock)
+    outbox.send(hello())
     stream = sock.makefile("rb")
     body = frames.read_frame(stream)
     if body is None:
@@ -284,6 +288,9 @@ def main() -> None:
         worker = Worker(load, outbox)
     except IngleError as exc:
         outbox.send(frames.LoadFailed(exc.to_wire()))
+        return
+    except MemoryError:
+        outbox.send(frames.LoadFailed(NoMemory(f"no memory for {load.path}").to_wire()))
         return
     outbox.send(frames.Loaded(worker.info))
     worker.run(stream)

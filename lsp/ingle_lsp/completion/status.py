@@ -65,6 +65,8 @@ class StatusBoard:
         self._trouble = Status("idle")
         self._model = ""
         self._shown: Status | None = None
+        self.saving = False
+        """The daemon saves: the machine is on battery."""
 
     @property
     def now(self) -> Status:
@@ -144,6 +146,7 @@ class StatusBoard:
         """Take what the daemon says of its model; whether that is being loaded."""
         model = daemon["model"]
         self._model = (model.get("info") or {}).get("name", self._model)
+        self.saving = bool((daemon.get("power") or {}).get("saving"))
         return model["state"] in ("loading", "restarting")
 
     def _tell(self) -> None:

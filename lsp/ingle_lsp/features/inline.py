@@ -37,6 +37,8 @@ __all__ = ["ACCEPTED", "Document", "InlineCompletion"]
 ACCEPTED = "ingle.accepted"
 _PAUSE = 0.3
 """Seconds without a key after which there is time to read a document's syntax again."""
+_SLOWER = 3
+"""On battery a pause in typing is so many times as long: fewer completions are asked for that nobody waits to see."""
 _ALTERNATIVES_TEMPERATURE = 0.8
 """Of the second choice and on; the first one is greedy."""
 
@@ -150,7 +152,7 @@ class InlineCompletion:
             return
         taken, after = offer.completed, offer.spot.hole.after
         hole = Hole(offer.spot.hole.before + taken.text, after[len(taken.replaced) :])
-        if not self._cache.rests(offer.spot.uri, hole):
+        if not self._status.saving and not self._cache.rests(offer.spot.uri, hole):
             await self._make(known.document, hole, settings, ahead=True)
 
     def close(self, uri: str) -> None:
@@ -158,6 +160,11 @@ class InlineCompletion:
         self._debouncer.supersede(uri)
         self._cache.forget(uri)
         self._documents.pop(uri, None)
+
+    @property
+    def _typing_pause(self) -> float:
+        """Seconds to wait for a pause in typing."""
+        return self._rhythm.delay * (_SLOWER if self._status.saving else 1)
 
     async def _choices(self, document: Document, hole: Hole, settings: Settings, *, invoked: bool) -> list[Completed]:
         situation = self._situation(document, hole)
@@ -175,7 +182,7 @@ class InlineCompletion:
             self._debouncer.supersede(document.uri)
             self._tell_outcome(Outcome("", "skipped", gate), document.language)
             return []
-        pause = self._rhythm.delay if settings.debounce_ms is None else settings.debounce_ms / 1000
+        pause = self._typing_pause if settings.debounce_ms is None else settings.debounce_ms / 1000
         delay = 0.0 if invoked else max(pause - self.editor_waited, 0.0)
         work = self._debouncer.run(
             document.uri, delay, lambda: self._make_several(document, hole, settings, wanted, rests)

@@ -29,6 +29,7 @@ class Desk:
         self.may_start: list[bool] = []
         self.told: list[str] = []
         self.now = 100.0
+        self.power: dict[str, Any] = {}
         self.sent = asyncio.Event()
         outcomes = Outcomes(self._post, sleep=lambda _: asyncio.sleep(0))
         self.later = asyncio.Event()
@@ -51,7 +52,7 @@ class Desk:
         yield {"type": "done", "reason": "end"}
 
     async def _status(self) -> dict[str, Any]:
-        return {"model": {"state": "ready", "info": {"name": "fir"}}}
+        return {"model": {"state": "ready", "info": {"name": "fir"}}, "power": self.power}
 
     async def _post(self, outcomes: list[Outcome]) -> None:
         self.outcomes += outcomes
@@ -225,6 +226,22 @@ async def test_typing_something_else_rejects_what_was_offered(desk: Desk) -> Non
     await desk.complete("x = ay", 0, 6)
     await desk.told_of(3)
     assert [outcome.kind for outcome in desk.outcomes] == ["shown", "rejected", "shown"]
+
+
+async def test_on_battery_nothing_is_made_ahead_and_a_pause_in_typing_is_longer(desk: Desk) -> None:
+    usual = desk.inline._typing_pause
+    desk.power = {"saving": True}
+    desk.answer = "a + b"
+    (item,) = await desk.complete("x = ", 0, 4)
+    await desk.inline._status.begin()
+    assert desk.inline._typing_pause > 2 * usual
+    assert item.command
+    assert item.command.arguments
+    await desk.inline.accepted(str(item.command.arguments[0]), SETTINGS)
+    assert [request.ahead for request in desk.asked] == [False]
+    desk.power = {"saving": False}
+    await desk.inline._status.begin()
+    assert desk.inline._typing_pause < 2 * usual
 
 
 class SlowDesk(Desk):
