@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -28,8 +29,8 @@ class Provider:
         self._talks: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
-    async def serve(self) -> AsyncIterator[Provider]:
-        server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+    async def serve(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Provider]:
+        server = await asyncio.start_server(self._talk, "127.0.0.1", 0, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield self

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ingle_daemon.backends.proxy import HINT, Tunnel, on_this_machine
 from ingle_daemon.errors import ApiCutOff, ApiFailed, ApiRefused, ApiUnreachable, CaptivePortal, UsageError
 from ingle_daemon.protocol import Delta, Done, StopReason, Thinking, Usage
 
@@ -45,6 +46,7 @@ _HINTS = {
     403: "The key may not use this model: check `[api] model` and the provider's account.",
     404: "Check `[api] url` (as far as /v1) and `[api] model`.",
     413: "The question is too large for the provider.",
+    407: "The proxy wants a login: HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, where ingled is started.",
     429: "The provider limits the rate: wait a little, then ask again.",
 }
 _NO_NETWORK = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
@@ -116,29 +118,35 @@ async def stream(call: Call) -> AsyncGenerator[Answer, None]:
 @contextlib.asynccontextmanager
 async def _posted(call: Call) -> AsyncGenerator[httpx2.Response, None]:
     httpx2 = await _library()
-    timeout = httpx2.Timeout(call.timeout, connect=min(call.timeout, _CONNECT_S))
+    tunnel = Tunnel(call.url, connect=min(call.timeout, _CONNECT_S), read=call.timeout)
     headers = {"Content-Type": "application/json", "Accept": "text/event-stream", **call.headers}
+    sent = {"content": call.body, "headers": headers, "extensions": tunnel.extensions}
     try:
-        async with (
-            httpx2.AsyncClient(timeout=timeout) as client,
-            client.stream("POST", call.url, content=call.body, headers=headers) as response,
-        ):
+        async with _client(call.url) as client, client.stream("POST", call.url, **sent) as response:
             yield response
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as exc:
         raise _no_url(exc) from exc
     except httpx2.HTTPError as exc:
-        raise _failure(exc, call.host, call.timeout) from exc
+        raise _failure(exc, call.host, call.timeout, tunnel) from exc
+
+
+def _client(url: str) -> httpx2.AsyncClient:
+    """A client that takes proxies from the environment, but for what this machine serves itself."""
+    import httpx2
+
+    return httpx2.AsyncClient(trust_env=not on_this_machine(url))
 
 
 async def fetch(url: str, headers: Mapping[str, str]) -> bytes:
     """The body at `url`. Raises as `stream` does."""
     httpx2 = await _library()
     host = host_of(url)
+    tunnel = Tunnel(url, connect=_CONNECT_S, read=_CONNECT_S)
     body = b""
     try:
         async with (
-            httpx2.AsyncClient(timeout=_CONNECT_S) as client,
-            client.stream("GET", url, headers=headers) as response,
+            _client(url) as client,
+            client.stream("GET", url, headers=headers, extensions=tunnel.extensions) as response,
         ):
             if response.status_code != 200:
                 raise ApiRefused(f"{host} answered HTTP {response.status_code}", status=response.status_code)
@@ -149,7 +157,7 @@ async def fetch(url: str, headers: Mapping[str, str]) -> bytes:
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as exc:
         raise _no_url(exc) from exc
     except httpx2.HTTPError as exc:
-        raise _failure(exc, host, _CONNECT_S) from exc
+        raise _failure(exc, host, _CONNECT_S, tunnel) from exc
     return body
 
 
@@ -251,9 +259,12 @@ def _chunk(call: Call, data: str) -> _Chunk:
     return chunk
 
 
-def _failure(error: httpx2.HTTPError, host: str, timeout: float) -> ApiFailed:
+def _failure(error: httpx2.HTTPError, host: str, timeout: float, tunnel: Tunnel) -> ApiFailed:
     import httpx2
 
+    if not tunnel.stands or (tunnel.proxy and isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)):
+        said = "it did not answer" if isinstance(error, httpx2.TimeoutException) else str(error) or type(error).__name__
+        return ApiUnreachable(f"the proxy {tunnel.proxy} is no way to {host}: {said}", hint=HINT)
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
         hint = "Check the network and `[api] url`."
         if "CERTIFICATE" in str(error).upper():

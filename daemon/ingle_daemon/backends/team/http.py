@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from ingle_daemon.backends.proxy import on_this_machine
 from ingle_daemon.errors import DoesNotFit, EngineLost, IngleError, UsageError
 from ingle_daemon.protocol import Priority
 
@@ -79,9 +80,11 @@ class Http:
             import httpx2
 
             timeout = httpx2.Timeout(self._timeout, connect=_CONNECT_S)
-            self._clients.setdefault(
-                use, httpx2.AsyncClient(base_url=self.url, timeout=timeout, headers=self._headers())
+            local = on_this_machine(self.url)  # what this machine serves is not asked by way of a proxy
+            client = httpx2.AsyncClient(
+                base_url=self.url, timeout=timeout, headers=self._headers(), trust_env=not local
             )
+            self._clients.setdefault(use, client)
         return self._clients[use]
 
     def _headers(self) -> dict[str, str]:
