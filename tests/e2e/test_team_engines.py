@@ -76,7 +76,7 @@ def _llama_server() -> Path:
 
 @pytest.fixture(scope="module")
 def llama_server(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    flags = ("-m", str(starter), "-c", "2048", "-np", "2", "--no-webui", "--metrics", "--alias", "starter")
+    flags = ("-m", str(starter), "-c", "4096", "-np", "2", "--no-webui", "--metrics", "--alias", "starter")
     log = tmp_path_factory.mktemp("llama-server") / "log"
     with _server(_llama_server(), *flags, running="llamacpp:requests_processing", log=log) as engine:
         yield engine

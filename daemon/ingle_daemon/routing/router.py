@@ -272,8 +272,12 @@ class Router:
             if request.route in ("api", "think"):
                 return None, None
             raise
-        reserved = gate.reserve(request.max_tokens, info.n_ctx, self._settings.ask.max_tokens)
-        return info, await backend.fit(ChatPrompt(request.messages), reserved)
+        while True:
+            reserved = gate.reserve(request.max_tokens, info.n_ctx, self._settings.ask.max_tokens)
+            fit = await backend.fit(ChatPrompt(request.messages), reserved)
+            counted_by, info = info, await backend.info()
+            if counted_by.where == info.where:  # a team's engine may have gone in between: another one counted then
+                return info, fit
 
 
 def _grammar(request: AskRequest) -> str:

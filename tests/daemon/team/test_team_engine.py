@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
 from daemon.team.fake_server import SPECIAL, FakeServer, tokens_of
+from ingle_daemon.backends.price_list import PriceList
 from ingle_daemon.backends.scripted import Rule, Script, ScriptedBackend
 from ingle_daemon.backends.team.engine import TeamEngine
 from ingle_daemon.backends.team.fallback import Fallback
-from ingle_daemon.config import EngineSettings
+from ingle_daemon.config import EngineSettings, Settings
 from ingle_daemon.errors import DoesNotFit, EngineLost, NoModel, UsageError
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import (
+    AskRequest,
     ChatMessage,
     ChatPrompt,
     Delta,
@@ -28,6 +31,11 @@ from ingle_daemon.protocol import (
     TextPrompt,
     TokenPrompt,
 )
+from ingle_daemon.routing.consent import Consent
+from ingle_daemon.routing.egress import Egress
+from ingle_daemon.routing.ledger import Ledger
+from ingle_daemon.routing.ledger import Limits as Budget
+from ingle_daemon.routing.router import Router
 
 QUESTION = ChatPrompt((ChatMessage("user", "Why is the sky blue?"),))
 
@@ -222,6 +230,20 @@ async def test_while_it_cannot_be_reached_the_local_one_answers_and_the_status_s
     assert "instead_of" in status
     assert "cannot reach" in str(status["instead_of"])
     assert (await both.info()).where == "local"
+    await both.stop()
+
+
+async def test_one_that_goes_between_two_questions_is_not_said_to_have_answered(tmp_path: Path) -> None:
+    server = FakeServer("vllm")
+    async with server.serve():
+        both = Fallback(engine_at(server), local_engine())
+        egress = Egress(
+            Settings(), Ledger(tmp_path / "ledger", Budget()), Consent(tmp_path / "c"), PriceList(tmp_path / "p"), ""
+        )
+        router = Router(both, local_engine(), egress, Settings())
+        assert (await router.plan(AskRequest(QUESTION.messages))).route.kind == "remote-engine"
+    assert (await router.plan(AskRequest(QUESTION.messages))).route.kind == "local"
+    assert "cannot reach" in str(both.status()["instead_of"])
     await both.stop()
 
 

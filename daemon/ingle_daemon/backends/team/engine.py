@@ -7,8 +7,9 @@ local engine, which `fallback.py` puts behind it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -104,11 +105,13 @@ class TeamEngine(Backend):
     async def fit(self, prompt: Prompt, reserved: int) -> Fit:
         """Counted by the server's tokenizer and template; bounded from above where it has none to ask."""
         engine = await self._engine()
-        return Fit(await self._count(engine, prompt), reserved, engine.served.n_ctx)
+        with self._noting_loss():
+            return Fit(await self._count(engine, prompt), reserved, engine.served.n_ctx)
 
     async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         engine = await self._engine()
-        return await engine.remote.tokenize(text, special=special)
+        with self._noting_loss():
+            return await engine.remote.tokenize(text, special=special)
 
     async def render(self, prompt: Prompt) -> str:
         engine = await self._engine()
@@ -150,14 +153,21 @@ class TeamEngine(Backend):
     async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         self._running += 1
         try:
-            async with aclosing(self._ask(await self._engine(), request)) as events:
-                async for event in events:
-                    yield event
-        except EngineLost as exc:
-            self._found, self._trouble = None, str(exc)  # it may come back as something else
-            raise
+            with self._noting_loss():
+                async with aclosing(self._ask(await self._engine(), request)) as events:
+                    async for event in events:
+                        yield event
         finally:
             self._running -= 1
+
+    @contextlib.contextmanager
+    def _noting_loss(self) -> Iterator[None]:
+        """A server that went away may come back as something else, and its status says so meanwhile."""
+        try:
+            yield
+        except EngineLost as exc:
+            self._found, self._trouble = None, str(exc)
+            raise
 
     async def _ask(self, engine: _Engine, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         began = time.monotonic()
