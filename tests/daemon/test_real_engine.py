@@ -145,6 +145,15 @@ def test_a_worker_that_is_stopped_is_killed_and_replaced(hasty: support.Instance
     worker.wait(10)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a stopped process with its parent")
+def test_a_worker_that_is_stopped_does_not_outlive_its_daemon(real: support.Instance) -> None:
+    real.call("GET", "/v1/models")
+    worker = worker_of(real)
+    worker.suspend()
+    psutil.Process(real.call("GET", "/ingle/status")["pid"]).kill()
+    worker.wait(10)
+
+
 def test_a_killed_worker_is_replaced_and_the_broken_answer_says_so(real: support.Instance) -> None:
     events = iter(real.stream("/ingle/ask", ask("Count from one to a thousand.", max_tokens=1000)))
     next(event for event in events if event["type"] == "delta")

@@ -8,10 +8,12 @@ daemon goes away the worker ends at once, and the driver takes its memory back.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import queue
 import select
+import signal
 import socket
 import sys
 import threading
@@ -40,6 +42,7 @@ __all__ = ["main"]
 
 _SLOTS = 16
 _PREPARERS = 2
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SHELF_BYTES = 1 << 30
 _SNAPSHOT_BYTES = 512 << 20
 
@@ -272,9 +275,16 @@ def _end_with_the_daemon(sock: socket.socket) -> None:
     os._exit(0)
 
 
+def _die_with_the_daemon() -> None:
+    """Where the kernel offers it (Linux), it ends this process even while it is stopped, or stuck in a GPU's driver."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """`python -m ingle_daemon.engine.worker FD`: serve the daemon at the other end of the socket FD."""
     sock = socket.socket(fileno=int(sys.argv[1]))
+    _die_with_the_daemon()
     threading.Thread(target=_end_with_the_daemon, args=(sock,), name="lifeline", daemon=True).start()
     outbox = Outbox(sock)
     outbox.send(hello())
