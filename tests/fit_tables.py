@@ -9,6 +9,7 @@ from pathlib import Path
 from ingle_daemon.models import catalog
 from ingle_daemon.models.catalog import Entry
 from ingle_daemon.models.fit import Device, Machine, Plan, Wish, plan
+from ingle_daemon.models.recommend import recommend
 
 GIB = 2**30
 SIZES = (0, 4, 6, 8, 12, 16, 24)
@@ -47,43 +48,63 @@ def _decided(found: Plan) -> str:
     )
 
 
-def tables() -> str:
-    """The table for people, in Markdown."""
-    return "\n".join(_rows())
+def _rows(head: list[str], rows: Iterator[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _rows() -> Iterator[str]:
-    yield "| model (Q4_K_M) | size | no GPU | " + " | ".join(f"{size} GiB" for size in SIZES[1:]) + " |"
-    yield "|---" * (len(SIZES) + 2) + "|"
-    for entry in catalog.shipped().entries:
-        if entry.shape:
-            cells = " | ".join(_short(planned(entry, vram), entry) for vram in SIZES)
-            yield f"| {entry.name} | {entry.size_bytes / 1e9:.1f} GB | {cells} |"
+def catalog_table() -> str:
+    """Every model: its parameters, its use, its licence."""
+    head = ["model", "parameters", "Q4_K_M", "use", "fills in as", "licence"]
+    return _rows(head, (_described(entry) for entry in catalog.shipped().entries))
+
+
+def _described(entry: Entry) -> list[str]:
+    licence = entry.license if entry.open else f"{entry.license} †"
+    size = f"{entry.size_bytes / 1e9:.1f} GB"
+    return [entry.name, f"{entry.parameters / 1e9:.2f} B", size, ", ".join(entry.roles), entry.family or "-", licence]
+
+
+def fit_table() -> str:
+    """How every model is loaded at every size."""
+    head = ["model", "no GPU", *(f"{size} GiB" for size in SIZES[1:])]
+    known = (entry for entry in catalog.shipped().entries if entry.shape)
+    return _rows(head, ([entry.name, *(_short(planned(entry, vram), entry) for vram in SIZES)] for entry in known))
 
 
 def _short(found: Plan, entry: Entry) -> str:
     assert entry.shape
     if not found.fits:
         return "no"
-    where = (
-        "full"
-        if found.full
-        else f"{100 * found.gpu_layers // (entry.shape.layers + 1)} %"
-        if found.gpu_layers
-        else "CPU"
-    )
-    notes = [f"{found.context:,}"] * (found.context < Wish().context) + ["q8_0"] * (
-        found.full and found.kv_type == "q8_0"
-    )
-    return f"{where} ({', '.join(notes)})" if notes else where
+    if not found.gpu_layers:
+        return "CPU"
+    where = "full" if found.full else f"{found.gpu_layers}/{entry.shape.layers + 1}"
+    shorter = [f"{found.context:,}"] if found.context < Wish().context else []
+    quantized = ["q8_0"] if found.full and found.kv_type == "q8_0" else []
+    return " ".join([where, *shorter, *quantized])
+
+
+def recommend_table() -> str:
+    """What to take at every size."""
+    return _rows(["GPU", "take", "because"], (row for vram in SIZES for row in _recommended(vram)))
+
+
+def _recommended(vram: int) -> Iterator[list[str]]:
+    first, *others = recommend(catalog.shipped(), machine(vram))
+    yield [f"{vram} GiB" if vram else "none", f"`{first.entry.ref}`", " ".join(first.why[1:])]
+    for pick in others:
+        mark = "" if pick.entry.open else " †"
+        yield ["", f"or `{pick.entry.ref}`{mark}", " ".join(pick.why[1:])]
 
 
 def documented() -> str:
     """docs/models.md with the tables as they are now."""
     page = PAGE.read_text(encoding="utf-8")
-    for name, table in (("fit", tables()),):
+    tables = {"catalog": catalog_table(), "fit": fit_table(), "recommend": recommend_table()}
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: python tests/fit_tables.py -->\n", f"\n<!-- end of {name} -->"
-        head, _, rest = page.partition(begin)
+        head, found, rest = page.partition(begin)
+        assert found, f"docs/models.md has no place for {name}"
         page = f"{head}{begin}{table}{end}{rest.partition(end)[2]}"
     return page
 

@@ -38,6 +38,7 @@ from ingle_daemon.journal.outcomes import Outcomes
 from ingle_daemon.library import Library
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.models import catalog
+from ingle_daemon.models.guide import Guide, this_machine
 from ingle_daemon.models.seal import Seal
 from ingle_daemon.models.store import Store
 from ingle_daemon.power import Power
@@ -72,6 +73,7 @@ class Daemon:
         self._began = time.monotonic()
         self._store = Store(paths.models_dir())
         self.library = Library(self._store, self, offline=settings.offline)
+        self._guide = Guide(self._store, this_machine)
         self.metrics = Metrics()
         self._switch = Switch(self._load)
         limits = Limits(settings.budget.day, settings.budget.month)
@@ -171,8 +173,11 @@ class Daemon:
         return {
             **self.library.listing(),
             "starter": _offer(known.starter),
-            "recommended": _offer(known.recommend(_usable_memory())),
+            "recommended": _offer(self._guide.first_choice()),
         }
+
+    def guide(self) -> Guide:
+        return self._guide
 
     async def load_model(self) -> str:
         """Have the current model in memory now; its name."""
@@ -332,8 +337,3 @@ def _family_of(name: str) -> str:
 
 def _on_this_machine(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-
-
-def _usable_memory() -> int:
-    """Half of the machine's memory: the other half is the user's own."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

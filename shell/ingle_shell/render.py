@@ -167,10 +167,11 @@ def model_list(models: Mapping[str, Any]) -> str:
     """`ingle model list` for people: the installed models, the current one marked, and what is not whole."""
     lines = [
         f"{'*' if model['current'] else ' '} {model['name']}  {size(model['size_bytes'])}"
+        + (f"  {plain(model['license'])}" if model.get("license") else "")
         + (f"  in place: {model['path']}" if model.get("elsewhere") else "")
         for model in models["installed"]
     ]
-    lines = lines or ["no model is installed; `ingle model pull` fetches one"]
+    lines = lines or ["no model is installed; `ingle model recommend` names one, `ingle model pull` fetches it"]
     for bad in models.get("broken", ()):
         lines.append(f"! {bad['name']}  {bad['path']} {bad['reason']}; `ingle model rm {bad['name']}` forgets it")
     for part in models.get("interrupted", ()):

@@ -1,4 +1,4 @@
-"""The catalog, shipped and with the user's models, and the choices made from it."""
+"""The catalog, shipped and with the user's models."""
 
 from __future__ import annotations
 
@@ -192,23 +192,3 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "models.toml").write_bytes(b"\xff")
     with pytest.raises(UsageError, match="cannot read"):
         catalog.load(tmp_path / "models.toml")
-
-
-# --- what is recommended ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("memory", "name"),
-    [
-        (0, "smollm2-135m-instruct"),
-        (1 * GB, "qwen2.5-coder-0.5b-instruct"),
-        (2 * GB, "granite-4.0-1b"),
-        (4 * GB, "granite-4.0-micro"),
-    ],
-)
-def test_the_best_model_that_fits_is_recommended(memory: int, name: str) -> None:
-    assert CATALOG.recommend(memory).name == name
-
-
-def test_a_restricted_licence_is_never_recommended() -> None:
-    assert all(CATALOG.recommend(memory * GB // 2).open for memory in range(50))

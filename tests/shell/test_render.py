@@ -140,10 +140,10 @@ def test_the_status_names_the_error_of_a_model_that_did_not_load() -> None:
 
 def test_the_current_model_is_marked_in_the_list() -> None:
     models = [
-        {"name": "a", "path": "/a", "size_bytes": 98_000_000, "current": False},
+        {"name": "a", "path": "/a", "size_bytes": 98_000_000, "current": False, "license": "MIT"},
         {"name": "b", "path": "/b", "size_bytes": 1_900_000_000, "current": True},
     ]
-    assert model_list({"installed": models}) == "  a  98 MB\n* b  1.9 GB"
+    assert model_list({"installed": models}) == "  a  98 MB  MIT\n* b  1.9 GB"
     assert "ingle model pull" in model_list({"installed": []})
 
 

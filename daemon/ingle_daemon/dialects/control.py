@@ -5,6 +5,7 @@ Streams are one JSON event a line, the types of protocol.py as they are.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ingle_daemon.conversations import Conversations
-from ingle_daemon.dialects import lookup, residence
+from ingle_daemon.dialects import guide, lookup, residence
 from ingle_daemon.dialects import models as model_routes
 from ingle_daemon.dialects.http import answer, json_response, ndjson, read_body
 from ingle_daemon.library import Library
@@ -24,7 +25,7 @@ from ingle_daemon.protocol import AskRequest, Delta, Done, Drafting, Reading, Ro
 __all__ = ["Control", "routes"]
 
 
-class Control(lookup.Lookup, residence.Residence, Protocol):
+class Control(lookup.Lookup, guide.Guided, residence.Residence, Protocol):
     """What the daemon lets its own clients do to it."""
 
     def status(self) -> dict[str, Any]: ...
@@ -71,7 +72,7 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
         return json_response({"token": control.token()})
 
     async def models(_: Request) -> Response:
-        return json_response(control.models())
+        return json_response(await asyncio.to_thread(control.models))
 
     async def use(request: Request) -> Response:
         body = await read_body(request, ModelBody, body_limit)
@@ -81,6 +82,7 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
         Route("/ingle/ask", ask, methods=["POST"]),
         Route("/ingle/route", route, methods=["POST"]),
         *lookup.routes(control, body_limit),
+        *guide.routes(control, body_limit),
         *residence.routes(control),
         Route("/ingle/status", status),
         Route("/ingle/stop", stop, methods=["POST"]),

@@ -23,7 +23,6 @@ __all__ = ["Catalog", "Entry", "Hub", "Quant", "Wheel", "load", "parse", "shippe
 
 _FILE = Path(__file__).with_name("catalog.toml")
 _USUAL_QUANT = "Q4_K_M"
-_BUFFERS = 300_000_000
 
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 QuantName = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9][A-Z0-9_]*$")]
@@ -174,17 +173,6 @@ class Catalog(_Value, frozen=True, kw_only=True):
         """Whose fill-in-the-middle markers the model of that name has; "" where nothing is known of it."""
         plain = name.partition(":")[0]
         return next((entry.family for entry in self.entries if entry.name == plain), "")
-
-    def recommend(self, memory_bytes: int) -> Entry:
-        """The best model that runs in that much memory and asks for no consent; the starter when none does.
-
-        One model serves the editors and the shell, so one that can do both comes before one that cannot; after that,
-        larger is better.
-        """
-        fitting = [
-            entry for entry in self.entries if entry.open and entry.size_bytes * 5 // 4 + _BUFFERS <= memory_bytes
-        ]
-        return max(fitting, key=lambda entry: (len(entry.roles), entry.size_bytes), default=self.starter)
 
     def with_entries(self, more: tuple[Entry, ...]) -> Catalog:
         """The catalog with these too; one of a name that is there takes its place."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ingle_daemon.client import call
 from ingle_daemon.errors import Interrupted, NoModel
+from ingle_shell.commands import catalog
 from ingle_shell.commands.base import Command
 from ingle_shell.commands.base import add as _add
-from ingle_shell.render import found_models, model_list, verified
+from ingle_shell.render import found_models, verified
 from ingle_shell.screen import Screen, agrees
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def add(commands: Commands) -> None:
     """Declare them."""
     parser = commands.add_parser("model", help="list, fetch and choose models")
     model = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add(model, "list", "the models on this machine", Command(_list, model_list), as_json=True)
+    catalog.add(model)
     _add_pull(model)
     _add_import(model)
     use = _add(model, "use", "answer with this model", Command(_use, lambda answer: f"using {answer['current']}"))
@@ -68,10 +69,6 @@ def _add_import(model: Commands) -> None:
     )
     command.add_argument("--from", dest="program", choices=_PROGRAMS, default="", help="whose it is")
     command.add_argument("--as", dest="called", metavar="NAME", default="", help="what it is to be called here")
-
-
-def _list(_: argparse.Namespace) -> Any:
-    return call("GET", "/ingle/models")
 
 
 def _pull(options: argparse.Namespace) -> Any:
