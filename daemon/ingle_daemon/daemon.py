@@ -42,6 +42,7 @@ from ingle_daemon.models.guide import Guide, this_machine
 from ingle_daemon.models.seal import Seal
 from ingle_daemon.models.store import Store
 from ingle_daemon.power import Power
+from ingle_daemon.routing.confidence import Calibration
 from ingle_daemon.routing.consent import Consent
 from ingle_daemon.routing.egress import Egress
 from ingle_daemon.routing.judge import Judge
@@ -93,7 +94,7 @@ class Daemon:
         self._journal = open_journal(paths.journal_file())
         self._outcomes = Outcomes(self._journal, keep_text=settings.completion.keep_text)
         self.log = Log(self._journal)
-        self.judge = Judge(Answers(self._journal) if settings.ask.log else None)
+        self.judge = Judge(Answers(self._journal) if settings.ask.log else None, _measured_confidence)
         surroundings = Surroundings(self.backend, indexed, saving=lambda: self._power.saving)
         self.completions = Completions(self.backend, surroundings, self._outcomes)
 
@@ -259,7 +260,7 @@ class Daemon:
             fim=engine.fim,
             fim_tokens=engine.fim_tokens,
             fim_seconds=engine.fim_seconds,
-            family=_family_of(name),
+            family=_known_models().family_of(name),
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
             seal=seal,
@@ -327,12 +328,17 @@ def _offer(entry: catalog.Entry) -> dict[str, Any]:
     }
 
 
-def _family_of(name: str) -> str:
-    """Whose markers the model has. A mistake in models.toml is told where a model is pulled, not when one is loaded."""
+def _known_models() -> catalog.Catalog:
+    """The catalog. A mistake in models.toml is told where a model is pulled, not when one is loaded or answers."""
     try:
-        return catalog.load().family_of(name)
+        return catalog.load()
     except UsageError:
-        return catalog.shipped().family_of(name)
+        return catalog.shipped()
+
+
+def _measured_confidence(model: str) -> Calibration | None:
+    measured = _known_models().confidence_of(model)
+    return Calibration(measured.bias, measured.weights) if measured else None
 
 
 def _on_this_machine(url: str) -> bool:

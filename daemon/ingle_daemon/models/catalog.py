@@ -19,7 +19,7 @@ from ingle_daemon import paths
 from ingle_daemon.errors import UsageError
 from ingle_daemon.models.shape import Architecture, Shape, estimated
 
-__all__ = ["Catalog", "Entry", "Hub", "Quant", "Wheel", "load", "parse", "shipped"]
+__all__ = ["Catalog", "Confidence", "Entry", "Hub", "Quant", "Wheel", "load", "parse", "shipped"]
 
 _FILE = Path(__file__).with_name("catalog.toml")
 _USUAL_QUANT = "Q4_K_M"
@@ -60,6 +60,13 @@ class Quant(_Value, frozen=True, kw_only=True):
     """Where it is, if not where the model's other files are."""
 
 
+class Confidence(_Value, frozen=True, kw_only=True):
+    """How the signs of its answers are weighed (`routing/confidence.py`), as `tests/bench/routing.py` measured it."""
+
+    bias: float
+    weights: tuple[float, float, float, float, float, float, float]
+
+
 class Entry(_Value, frozen=True, kw_only=True):
     """A model, and which of its quantizations is meant."""
 
@@ -79,6 +86,7 @@ class Entry(_Value, frozen=True, kw_only=True):
     """The quantization that is meant where none is said; "": Q4_K_M, or else the first."""
     quants: Annotated[tuple[Quant, ...], msgspec.Meta(min_length=1)]
     place: Wheel | Hub = msgspec.field(name="source")
+    confidence: Confidence | None = None
     chosen: QuantName | Literal[""] = ""
 
     def __post_init__(self) -> None:
@@ -173,6 +181,12 @@ class Catalog(_Value, frozen=True, kw_only=True):
         """Whose fill-in-the-middle markers the model of that name has; "" where nothing is known of it."""
         plain = name.partition(":")[0]
         return next((entry.family for entry in self.entries if entry.name == plain), "")
+
+    def confidence_of(self, name: str) -> Confidence | None:
+        """How far answers of that model, or of its file, can be trusted, where that was measured."""
+        plain = name.partition(":")[0]
+        known = (entry.confidence for entry in self.entries if plain in (entry.name, Path(entry.filename).stem))
+        return next(known, None)
 
     def with_entries(self, more: tuple[Entry, ...]) -> Catalog:
         """The catalog with these too; one of a name that is there takes its place."""
