@@ -43,6 +43,8 @@ def _run(options: Options) -> int:
         from ingle_shell.command.flow import command_for
 
         return command_for(options, _text(" ".join(options.words)), _context(options))
+    if options.rest:
+        return _show_rest_of_line()
     if options.template == "":
         _list_templates()
     elif options.looks_after:
@@ -168,6 +170,14 @@ def _apply_template(options: Options, name: str, *, has_context: bool) -> str:
             setattr(options, setting, getattr(template, setting))
     options.extract = options.extract or template.code
     return filled(name, template, variables_of(options.variables)).strip()
+
+
+def _show_rest_of_line() -> int:
+    from ingle_shell.ghost import rest_of_line
+
+    rest = rest_of_line(os.environ)
+    sys.stdout.write(rest)
+    return 0 if rest else 1
 
 
 def _list_templates() -> None:

@@ -62,6 +62,7 @@ class Options:
     suggest: bool = False
     shell: str = ""
     failure: bool = False
+    rest: bool = False
     plain: bool = False
     last: bool = False
     conversation: int = 0
@@ -163,6 +164,9 @@ def _add_model(parser: ArgumentParser) -> None:
     parser.add_argument("--shell", metavar="NAME", help="suggest for this shell: bash, zsh, fish, sh (yours)")
     parser.add_argument(
         "--last", dest="failure", action="store_true", help="about the command that failed last (see `ingle init`)"
+    )
+    parser.add_argument(
+        "--rest", action="store_true", help="how the line in INGLE_LINE may go on (for `ingle init --suggest`)"
     )
     parser.add_argument("--max-tokens", type=_count, metavar="N", help="the longest answer, in tokens")
     parser.add_argument(

@@ -31,18 +31,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time what the shell integration adds to a shell's start.")
     parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON, for programs")
     options = parser.parse_args()
-    rows = [row(shell) for shell in START if shutil.which(shell)]
+    rows = [row(shell, extra) for shell in START if shutil.which(shell) for extra in ("", "-suggest")]
     show(f"milliseconds that the integration adds, {RUNS} runs", rows, as_json=options.as_json)
 
 
-def row(shell: str) -> Row:
+def row(shell: str, extra: str) -> Row:
     """The shell with and without the text, in turn, so that a busy moment meets both."""
+    text = f"source {TEXTS / shell}"
+    if extra:
+        text = f"source {TEXTS / (shell + extra)}; {text}"
     without, with_it = [], []
     for _ in range(RUNS):
         without.append(_run(shell, ":" if shell != "fish" else "true"))
-        with_it.append(_run(shell, f"source {TEXTS / shell}"))
+        with_it.append(_run(shell, text))
     spans = sorted(b - a for a, b in zip(without, with_it, strict=True))
-    return {"shell": shell, "median": round(statistics.median(spans), 1), "p90": round(spans[int(RUNS * 0.9) - 1], 1)}
+    name = f"{shell} --suggest" if extra else shell
+    return {"shell": name, "median": round(statistics.median(spans), 1), "p90": round(spans[int(RUNS * 0.9) - 1], 1)}
 
 
 def _run(shell: str, script: str) -> float:

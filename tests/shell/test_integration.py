@@ -283,5 +283,6 @@ def test_the_integration_is_in_a_built_wheel(tmp_path: Path) -> None:
     subprocess.run(build, check=True, timeout=250)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"ingle_shell/init/{shell}" for shell in ("bash", "zsh", "fish")} <= names
+    texts = {f"ingle_shell/init/{shell}{part}" for shell in ("bash", "zsh", "fish") for part in ("", "-suggest")}
+    assert texts <= names
     assert "ingle_shell/command/programs.toml" in names

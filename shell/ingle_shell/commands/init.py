@@ -21,7 +21,10 @@ _EPILOG = """\
 bash, zsh: eval "$(ingle init bash)"     fish: ingle init fish | source
 
 The output of commands is not kept. INGLE_CAPTURE=tmux, kitty or wezterm lets `ask --last` and Alt-k read that of the
-last failure from the screen; `ingle shell` is a shell that keeps it in every terminal, and says for how long."""
+last failure from the screen; `ingle shell` is a shell that keeps it in every terminal, and says for how long.
+
+With --suggest, the line that you type and the last 30 commands are read by the model of this machine when typing
+pauses (zsh) or at the key. Lines that begin with a space, and lines with an obvious secret, are not."""
 
 
 def add(commands: Commands) -> None:
@@ -29,9 +32,16 @@ def add(commands: Commands) -> None:
     what = "print the shell integration: keys, ??, and what `ask -s` runs in this very shell"
     init = _add(commands, "init", what, Command(_init, str))
     init.add_argument("shell", choices=_SHELLS, help="which shell is to read it")
+    init.add_argument(
+        "--suggest",
+        action="store_true",
+        help="also suggest how a line goes on: ghost text in zsh, by a key (Alt-j) in bash and fish",
+    )
     init.epilog = _EPILOG
     init.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def _init(options: argparse.Namespace) -> str:
-    return Path(ingle_shell.__file__).with_name("init").joinpath(options.shell).read_text(encoding="utf-8")
+    folder = Path(ingle_shell.__file__).with_name("init")
+    names = [f"{options.shell}-suggest", options.shell] if options.suggest else [options.shell]
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
