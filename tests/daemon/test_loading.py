@@ -115,7 +115,9 @@ def test_another_load_begins_with_the_plan(kept: Path, model: Path) -> None:
     made = loading(kept)
     made.planned(wanted(model), HELLO)
     made.step_down()
-    made.planned(wanted(model), HELLO)
+    assert made.planned(wanted(model), HELLO).context == 4096
+    made.begin()
+    assert not made.step_down()  # before anything was tried
     assert made.planned(wanted(model), HELLO).context == 8192
     assert made.status()["steps"] == []
 

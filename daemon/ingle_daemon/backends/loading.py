@@ -61,13 +61,15 @@ class Loading:
         self._shape_of = shape_of
         self._planner = planner
         self._attempt: _Attempt | None = None
-        self._retries = False
+
+    def begin(self) -> None:
+        """Another load: what was tried before belongs to the last one."""
+        self._attempt = None
 
     def planned(self, wanted: frames.Load, hello: frames.Hello) -> frames.Load:
         """`wanted` as it is to be loaded: as the settings say where its file cannot be understood."""
-        if not self._retries:
+        if self._attempt is None:
             self._attempt = self._first(wanted, hello)
-        self._retries = False
         if self._attempt is None:
             return wanted
         plan = self._attempt.plan
@@ -86,7 +88,6 @@ class Loading:
         step = _difference(last.plan, less)
         _log.warning("a load failed for memory: one step less", extra={"step": step})
         self._attempt = msgspec.structs.replace(last, plan=less, failed=last.plan, steps=(*last.steps, step))
-        self._retries = True
         return True
 
     def succeeded(self) -> None:

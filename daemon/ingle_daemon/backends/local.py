@@ -33,8 +33,8 @@ _DEATHS_IN_A_ROW = 3
 """A worker that dies this often without finishing a request in between stays down."""
 _LONGEST_LOAD_S = 900.0
 """A large model from a slow disk takes minutes; what takes longer hangs."""
-_OF_MEMORY = (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGBUS)
-"""How a process ends that gets no memory: by the kernel's hand, by C++'s, by ggml's own."""
+_OF_MEMORY = (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGBUS, 1)
+"""How a worker ends that gets no memory: by the kernel, C++, ggml, or OpenMP. What Python meets is told before."""
 
 
 class LocalBackend(Backend):
@@ -239,6 +239,7 @@ class LocalBackend(Backend):
             return
         self._unloading = None
         self._load = self._choose()
+        self._loading.begin()
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(_retrieve)
         await self._start_worker()

@@ -37,6 +37,7 @@ __all__ = [
     "llama_version",
 ]
 
+_ALLOCATION_FAILED = -2  # ggml's status
 _WARNING = 3  # ggml's level, and 4 is an error
 _complaints: deque[str] = deque(maxlen=40)
 
@@ -338,12 +339,14 @@ class Runner:
     def decode(self, items: Sequence[BatchItem]) -> None:
         """Evaluate one batch. Outputs are numbered in the order in which the items ask for them.
 
-        Raises OutOfCells, after which nothing has changed, and RuntimeError when the backend fails.
+        Raises OutOfCells, after which nothing has changed, MemoryError, and RuntimeError when the backend fails.
         """
         self._batch.n_tokens = self._views.fill(items)
         result = llama.llama_decode(self._context, self._batch)
         if result == 1:
             raise OutOfCells
+        if result == _ALLOCATION_FAILED:
+            raise MemoryError
         if result != 0:
             raise RuntimeError(f"llama_decode failed with {result}")
 

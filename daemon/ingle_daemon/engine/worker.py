@@ -296,12 +296,12 @@ def main() -> None:
     assert isinstance(load, frames.Load), "the first frame says what to load"
     try:
         worker = Worker(load, outbox)
-    except IngleError as exc:
-        outbox.send(frames.LoadFailed(exc.to_wire()))
-        return
-    except MemoryError:
-        outbox.send(frames.LoadFailed(NoMemory(f"no memory for {load.path}").to_wire()))
-        return
+    except Exception as exc:
+        error = NoMemory(f"no memory for {load.path}") if isinstance(exc, MemoryError) else _translated(exc)
+        outbox.send(frames.LoadFailed(error.to_wire()))
+        if isinstance(exc, (IngleError, MemoryError)):
+            return
+        raise  # a defect of ours: its place belongs into the log
     outbox.send(frames.Loaded(worker.info))
     worker.run(stream)
 
