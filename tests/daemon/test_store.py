@@ -152,6 +152,46 @@ def test_what_a_killed_process_left_is_swept_and_a_living_one_spared(store: Stor
         assert set(store.root.glob(".staging-*")) == {living, another}
 
 
+KILLED = """
+import os, pathlib, sys
+from ingle_daemon.models import store
+root, at = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+steps = 0
+
+def killed(event, arguments):
+    global steps
+    if event == "os.rename" and str(root) in str(arguments[1]):
+        steps += 1
+        if steps == at:
+            os._exit(9)
+
+with store.Store(root).staging() as staging:
+    made = staging / "made.gguf"
+    made.write_bytes(b"weights")
+    sys.addaudithook(killed)
+    if sys.argv[3] == "adopt":
+        store.Store(root).adopt("one", made, file="weights.gguf", sha256="0" * 64, source="a test")
+    else:
+        store.Store(root).remove("one")
+"""
+
+
+@pytest.mark.parametrize(("what", "at"), [("adopt", step) for step in range(1, 6)] + [("remove", 1)])
+def test_whenever_it_is_killed_a_model_is_there_or_it_is_not(store: Store, what: str, at: int) -> None:
+    """Each rename is a step; what was left is swept by the next who stages."""
+    if what == "remove":
+        install(store, "one")
+    argv = [sys.executable, "-c", KILLED, str(store.root), str(at), what]
+    steps_are_over = subprocess.run(argv, check=False).returncode == 0
+    assert steps_are_over == (what == "adopt" and at == 5)
+    assert store.broken() == []
+    install(store, "other")
+    names = {model.name for model in store.installed()}
+    assert {path.name for path in store.root.iterdir()} - {"current"} == {".lock", *names}
+    assert names <= {"one", "other"}
+    assert steps_are_over <= ("one" in names)
+
+
 # --- files that lie elsewhere ----------------------------------------------------------------------------
 
 

@@ -1,13 +1,14 @@
 """The model store: a folder for each installed model, and which of them is the current one.
 
     ROOT/NAME/FILE.gguf     unless the file lies elsewhere: another program's, or the user's own
-    ROOT/NAME/model.json    written last, by rename: a model is there when this file is
+    ROOT/NAME/model.json    what it is
     ROOT/current            the name of the current model
-    ROOT/.staging-…         what is being made, locked by its maker
+    ROOT/.staging-…         what is being made or removed, locked by whoever does it
 
-A killed process leaves at most a staging folder that nobody locks; the next one to stage removes it. A file that lies
-elsewhere is never written to, moved or removed. This module knows neither where a model comes from nor what is in a
-GGUF; downloads that wait to be gone on with are in `partial.py`.
+A model's folder appears and disappears as a whole, by a rename. A killed process leaves at most a staging folder that
+nobody locks; the next one to stage removes it. A file that lies elsewhere is never written to, moved or removed. This
+module knows neither where a model comes from nor what is in a GGUF; downloads that wait to be gone on with are in
+`partial.py`.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class Store:
         """Make an installed model the current one. Raises NoModel when it is not there."""
         model = self.find(name)
         try:
-            self._choose(name)
+            with self._locked():
+                self._choose(name)
         except OSError as exc:
             raise NoModel(
                 f"cannot choose {name} in {self.root}: {exc.strerror}",
@@ -147,8 +149,7 @@ class Store:
         private_dir(self.root)
         with self._locked():
             self._sweep()
-            folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.root))
-            held = lock(folder, fcntl.LOCK_EX)
+            folder, held = self._stage()
         try:
             yield folder
         finally:
@@ -159,17 +160,11 @@ class Store:
         """Move a complete, verified file into its place, to be called `file`. The first model becomes the current."""
         staged.chmod(0o600)
         sync(staged)
-        folder = private_dir(self.root / name)
-        with self._locked():
-            (folder / _RECORD).unlink(missing_ok=True)  # an older file under this name is no longer whole
-            path = staged.replace(folder / Path(file).name)
-            return self._record(name, path, seal(path, sha256), source)
+        return self._install(name, seal(staged, sha256), source, file=Path(file).name, moved=staged)
 
     def refer(self, name: str, path: Path, sealed: Seal, *, source: str) -> Installed:
         """Install a complete, verified file that stays where it is."""
-        private_dir(private_dir(self.root) / name)
-        with self._locked():
-            return self._record(name, path, sealed, source, place=str(path))
+        return self._install(name, sealed, source, file=path.name, place=str(path))
 
     def reseal(self, name: str, *, intact: bool) -> None:
         """Note how a model's file was found: as recorded, or not, so that it is looked at whenever it is loaded."""
@@ -181,24 +176,34 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Forget a model, whole or not, and remove its file if it is the store's own."""
-        with self._locked():
-            folder = self.root / name
-            (folder / _RECORD).unlink(missing_ok=True)
-            shutil.rmtree(folder)
+        with self.staging() as staging:
+            (self.root / name).rename(staging / name)
 
-    def _record(self, name: str, path: Path, sealed: Seal, source: str, place: str = "") -> Installed:
+    def _install(
+        self, name: str, sealed: Seal, source: str, *, file: str, place: str = "", moved: Path | None = None
+    ) -> Installed:
+        """Make the model's folder, with the file that is `moved` into it, and put it into its place."""
         record = _Record(
             name=name,
-            file=path.name,
+            file=file,
             sha256=sealed.sha256,
             size_bytes=sealed.size_bytes,
             source=source,
             mtime_ns=sealed.mtime_ns,
             place=place,
         )
-        write(self.root / name / _RECORD, msgspec.json.encode(record))
-        if len(self.installed()) == 1:
-            self._choose(name)
+        with self.staging() as staging:
+            fresh = private_dir(staging / name)
+            write(fresh / _RECORD, msgspec.json.encode(record))
+            if moved:
+                moved.replace(fresh / file)
+            with self._locked():
+                if (self.root / name).exists():
+                    (self.root / name).rename(staging / "older")  # which was no longer whole
+                fresh.rename(self.root / name)
+                sync(self.root)
+                if len(self.installed()) == 1:
+                    self._choose(name)
         return self.find(name)
 
     def _choose(self, name: str) -> None:
@@ -217,8 +222,13 @@ class Store:
         finally:
             os.close(held)
 
+    def _stage(self) -> tuple[Path, int]:
+        folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=self.root))
+        return folder, lock(folder, fcntl.LOCK_EX)
+
     def _sweep(self) -> None:
-        """Remove staging folders whose maker is gone."""
+        """Remove what those left who are gone."""
+        _fresh(self.root / _CURRENT).unlink(missing_ok=True)
         for folder in self.root.glob(f"{_STAGING}*"):
             try:
                 held = lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -263,7 +273,7 @@ def _fault(path: Path, size_bytes: int) -> str:
 
 def write(path: Path, content: bytes) -> None:
     """Replace a file in one step, and make it last."""
-    fresh = path.with_name(f".{path.name}.new")
+    fresh = _fresh(path)
     try:
         fresh.write_bytes(content)
         fresh.chmod(0o600)
@@ -273,6 +283,11 @@ def write(path: Path, content: bytes) -> None:
         fresh.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def _fresh(path: Path) -> Path:
+    """Where a file is written before it takes its place."""
+    return path.with_name(f".{path.name}.new")
 
 
 def sync(path: Path) -> None:
