@@ -27,6 +27,7 @@ __all__ = ["File", "Request", "Url", "called", "choose", "name_for", "of_catalog
 
 _DEFAULT_QUANT = "Q4_K_M"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_QUANT = re.compile(r"[A-Z0-9][A-Z0-9_.-]*")
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 _NO_MODEL = re.compile(r"(^|[-_.])(mmproj|imatrix)", re.IGNORECASE)
@@ -134,8 +135,11 @@ def _of_hub(text: str, sha256: str) -> Request:
         file = rest.rpartition("/")[2]
         return Request(name=name_for(file), file=file, source=Hub(repo=repo, file=rest), sha256=sha256)
     # Not known yet: which file has that quantization.
-    source = Hub(repo=repo, file=rest or _DEFAULT_QUANT)
-    return Request(name=name_for(repo.rpartition("/")[2]), file="", source=source, sha256=sha256)
+    quant = rest.upper() or _DEFAULT_QUANT
+    if not _QUANT.fullmatch(quant):
+        raise UsageError(f"{rest!r} is neither a GGUF file nor a quantization", hint="Q5_K_M, say, or FILE.gguf.")
+    name = name_for(repo.rpartition("/")[2]) + (f":{quant}" if quant != _DEFAULT_QUANT else "")
+    return Request(name=name, file="", source=Hub(repo=repo, file=quant), sha256=sha256)
 
 
 def choose(request: Request, files: tuple[str, ...]) -> Request:

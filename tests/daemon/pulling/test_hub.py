@@ -415,7 +415,7 @@ async def test_who_comes_back_at_once_waits_for_the_end_of_what_he_left(hub: Hub
 async def test_of_a_repository_another_quantization_can_be_named(hub: Hub, store: Store) -> None:
     hub.files = ["Q4_K_M/tiny-Q4_K_M.gguf", "Q8_0/tiny-Q8_0.gguf"]
     await all_of(Puller(store).pull(parse(f"hf:{REPO}:q8_0", catalog.load())))
-    assert store.find("tiny").source == f"{REPO}/Q8_0/tiny-Q8_0.gguf@{COMMIT}"
+    assert store.find("tiny:Q8_0").source == f"{REPO}/Q8_0/tiny-Q8_0.gguf@{COMMIT}"
 
 
 async def test_where_the_repository_has_no_such_file_those_it_has_are_listed(hub: Hub, store: Store) -> None:

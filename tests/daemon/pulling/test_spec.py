@@ -29,7 +29,7 @@ def test_a_name_is_the_catalogs() -> None:
     ("text", "name", "source"),
     [
         ("hf:Own-er/Some.Repo-GGUF", "some.repo", Hub(repo="Own-er/Some.Repo-GGUF", file="Q4_K_M")),
-        ("hf:a/b:q5_k_m", "b", Hub(repo="a/b", file="q5_k_m")),
+        ("hf:a/b:q5_k_m", "b:Q5_K_M", Hub(repo="a/b", file="Q5_K_M")),
         ("hf:a/b:Deep/Model.Q8_0.gguf", "model.q8_0", Hub(repo="a/b", file="Deep/Model.Q8_0.gguf")),
         ("https://host/a%20b/My%20Model.GGUF?x=1", "my-model", Url(url="https://host/a%20b/My%20Model.GGUF?x=1")),
         ("/models/My_Model.gguf", "my_model", File(path=Path("/models/My_Model.gguf"), origin="/models/My_Model.gguf")),
@@ -61,6 +61,7 @@ def test_a_digest_stands_behind_the_address_or_in_an_option() -> None:
         ("hf:a/../b", "no repository of the hub"),
         ("hf:a/b:../../m.gguf", "no file of a repository"),
         ("hf:a/b:/m.gguf", "no file of a repository"),
+        ("hf:a/b:model.bin!", "neither a GGUF file nor a quantization"),
         ("hf:a/b:m-00001-of-00003.gguf", "one part of a model"),
         ("models/m.gguf", "no absolute path"),
         ("/models/m-00002-of-00003.gguf", "one part of a model"),
