@@ -37,7 +37,8 @@ def add(commands: Commands) -> None:
     catalog.add(model)
     _add_pull(model)
     _add_import(model)
-    use = _add(model, "use", "answer with this model", Command(_use, lambda answer: f"using {answer['current']}"))
+    used = Command(_use, lambda answer: f"using {answer['current']}")
+    use = _add(model, "use", "answer with this model", used, as_json=True)
     use.add_argument("name", metavar="NAME")
     verify = _add(
         model, "verify", "read models again: are they what was installed?", Command(_verify, verified), as_json=True
