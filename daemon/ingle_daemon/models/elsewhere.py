@@ -12,6 +12,7 @@ the store.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -158,6 +159,8 @@ def _ollama_name(path: Path) -> str:
 
 
 def _manifest(path: Path) -> _Manifest:
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     with path.open("rb") as file:
         return msgspec.json.decode(file.read(_LARGEST_MANIFEST), type=_Manifest)
 
@@ -219,12 +222,18 @@ def _described(program: Program, name: str, path: Path, sha256: str = "") -> Fou
     problem, size = "", 0
     try:
         spec.refuse_parts(path.name)
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if file.read(4) != b"GGUF":
-                problem = "it is not a GGUF file"
+        size = path.stat().st_size
+        if not _begins_as_gguf(path):
+            problem = "it is not a GGUF file"
     except UsageError as exc:
         problem = exc.message
     except OSError as exc:
         problem = f"it cannot be read: {exc.strerror}"
     return Found(program=program, name=name, path=str(path), size_bytes=size, sha256=sha256, problem=problem)
+
+
+def _begins_as_gguf(path: Path) -> bool:
+    if not path.is_file():
+        return False  # a pipe would be waited for
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"

@@ -131,8 +131,7 @@ class Puller:
 
     async def _in_place(self, request: Request, source: File, report: Report) -> Installed:
         """A file that stays where it is. It may not change while it is looked through."""
-        gguf.check(source.path)
-        before = seal.seal(source.path, "")
+        before = await in_thread(lambda _: _look_at(source.path))
         loop = asyncio.get_running_loop()
 
         def progress(done: int) -> None:
@@ -208,6 +207,14 @@ class _Budget:
         self.needed = count
         if self._free(self._root) < count:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _look_at(path: Path) -> seal.Seal:
+    """What a file is before it is read. Raises NoModel when it is no model."""
+    if path.exists() and not path.is_file():
+        raise NoModel(f"{path} is no file", hint="Name a GGUF file.", path=str(path))
+    gguf.check(path)
+    return seal.seal(path, "")
 
 
 def _wanted(request: Request) -> Wanted:

@@ -110,6 +110,15 @@ def test_a_file_that_is_no_model_is_not_installed(instance: Instance, content: b
     assert_consistent(store_of(instance))
 
 
+def test_a_pipe_and_a_folder_are_no_models(instance: Instance) -> None:
+    os.mkfifo(instance.root / "pipe.gguf")
+    (instance.root / "folder.gguf").mkdir()
+    for name in ("pipe.gguf", "folder.gguf"):
+        done = instance.run("ingle", "model", "import", name)
+        assert done.returncode == 4
+        assert f"{name} is no file" in done.stderr
+
+
 def test_another_digest_than_expected_is_refused(instance: Instance, file: Path) -> None:
     done = instance.run("ingle", "model", "pull", str(file), "--sha256", "0" * 64)
     assert done.returncode == 4

@@ -162,6 +162,18 @@ def test_a_file_that_is_no_gguf_is_told(tmp_path: Path) -> None:
     assert [found.problem for found in found_in(tmp_path)] == ["it is not a GGUF file"]
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    models = tmp_path / ".ollama/models"
+    ollama(models)
+    (models / f"blobs/sha256-{DIGEST}").unlink()
+    os.mkfifo(models / f"blobs/sha256-{DIGEST}")
+    os.mkfifo(models / "manifests/registry.ollama.ai/library/llama3.2/pipe")
+    assert [found.problem for found in found_in(tmp_path)] == [
+        "it is not a GGUF file",
+        "its manifest is none: [Errno 2] No such file or directory",
+    ]
+
+
 def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / ".ollama/models"
     ollama(folder)
