@@ -21,7 +21,7 @@ from ingle_shell.command.lists import names
 from ingle_shell.command.syntax import ShellName
 from ingle_shell.render import plain
 
-__all__ = ["Shell", "own_names", "syntax_error", "users_shell"]
+__all__ = ["Shell", "own_names", "syntax_error", "users_shell", "wraps_program"]
 
 _PATIENCE = 5.0  # seconds for a shell to read one command
 _NAMES = ("bash", "zsh", "fish", "sh")
@@ -92,6 +92,15 @@ def own_names(shell: Shell) -> frozenset[str]:
         return _POSIX
     done = _run([shell.path, *_LISTING[shell.name]], "")
     return frozenset(re.split(r"[\n,]\s*", done.stdout.strip())) if done else frozenset()
+
+
+@functools.cache
+def wraps_program(shell: Shell, name: str) -> bool:
+    """Whether `name`, one of its own, is a function that hands its options to the program of that name: fish's ls."""
+    if shell.name != "fish" or not shutil.which(name):
+        return False
+    done = _run([shell.path, "--no-config", "-c", "builtin --query -- $argv[1]; and echo builtin", name], "")
+    return done is not None and not done.stdout
 
 
 def _run(argv: list[str], text: str) -> subprocess.CompletedProcess[str] | None:

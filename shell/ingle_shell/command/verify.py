@@ -15,7 +15,7 @@ import msgspec
 from ingle_shell.command.disguise import undisguise
 from ingle_shell.command.flags import documented, is_documented
 from ingle_shell.command.risk import Risk, Situation, assess
-from ingle_shell.command.shells import Shell, own_names, syntax_error
+from ingle_shell.command.shells import Shell, own_names, syntax_error, wraps_program
 from ingle_shell.command.syntax import Script, Word, read
 from ingle_shell.command.wrappers import unwrap
 
@@ -108,7 +108,7 @@ def _program(word: Word, script: Script, shell: Shell, situation: Situation) -> 
         return ProgramCheck(name, "alias")
     if name in script.functions or name in situation.functions:
         return ProgramCheck(name, "function")
-    if name in own_names(shell):
+    if name in own_names(shell) and not wraps_program(shell, name):
         return ProgramCheck(name, "builtin")
     path = shutil.which(str(Path(name).expanduser()) if name.startswith("~") else name)
     return ProgramCheck(name, "program", path) if path else ProgramCheck(name, "missing")

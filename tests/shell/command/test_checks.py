@@ -130,6 +130,15 @@ def test_a_shell_that_is_not_there_is_named() -> None:
         users_shell("tcsh", {})
 
 
+def test_options_are_looked_up_where_fish_wraps_the_program_in_a_function() -> None:
+    found = checked("ls -lS --no-such-option", "fish")
+    assert [(each.option, each.verdict) for each in found.options] == [
+        ("-lS", "documented"),
+        ("--no-such-option", "undocumented"),
+    ]
+    assert [each.kind for each in checked("test -f x; and cd /", "fish").programs] == ["builtin", "builtin"]
+
+
 # --- programs and options -------------------------------------------------------------------------------------------
 
 
