@@ -89,7 +89,7 @@ class Found(_Message, frozen=True, kw_only=True):
 
 
 class Listed(_Message, frozen=True, kw_only=True):
-    """The files of the repository."""
+    """The GGUF files of the repository."""
 
     files: tuple[str, ...]
 

@@ -12,6 +12,7 @@ the store.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -73,8 +74,7 @@ def places(environment: Mapping[str, str] = os.environ) -> list[Place]:
     ollama = [Path(chosen)] if chosen else [home / ".ollama/models", Path("/usr/share/ollama/.ollama/models")]
     return [
         *(Place("ollama", folder) for folder in ollama),
-        Place("lmstudio", home / ".lmstudio/models"),
-        Place("lmstudio", home / ".cache/lm-studio/models"),
+        *(Place("lmstudio", folder) for folder in _lmstudio_folders(home)),
         Place("hub", Path(environment.get("HF_HUB_CACHE", "") or hub_home / "hub")),
         Place("llama.cpp", Path(environment.get("LLAMA_CACHE", "") or llama)),
     ]
@@ -165,12 +165,35 @@ def _manifest(path: Path) -> _Manifest:
         return msgspec.json.decode(file.read(_LARGEST_MANIFEST), type=_Manifest)
 
 
-# --- folders of GGUF files -------------------------------------------------------------------------------
+# --- LM Studio -------------------------------------------------------------------------------------------
+
+
+class _Settings(msgspec.Struct, frozen=True, rename="camel"):
+    downloads_folder: str = ""
+
+
+def _lmstudio_folders(home: Path) -> list[Path]:
+    """Where its models are: in its home, which may have been moved, or where its settings say."""
+    homes = [home / ".lmstudio", home / ".cache/lm-studio"]
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        homes.append(Path((home / ".lmstudio-home-pointer").read_text(encoding="utf-8").strip()))
+    found = [folder for place in homes for folder in (place / "models", _downloads(place)) if folder.is_absolute()]
+    return list(dict.fromkeys(found))
+
+
+def _downloads(home: Path) -> Path:
+    """The folder that its settings name; no absolute one where they do not."""
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        return Path(msgspec.json.decode((home / "settings.json").read_bytes(), type=_Settings).downloads_folder)
+    return Path()
 
 
 def _lmstudio(models: Path) -> Iterator[Found]:
     for path in _files(models, ".gguf"):
         yield _described("lmstudio", path.relative_to(models).as_posix(), path)
+
+
+# --- folders of GGUF files -------------------------------------------------------------------------------
 
 
 def _hub(program: Program, cache: Path) -> Iterator[Found]:

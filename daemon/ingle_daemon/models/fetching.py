@@ -26,6 +26,7 @@ __all__ = ["CHUNK", "Report", "Staged", "in_thread", "largest_file", "printable"
 
 CHUNK = 1 << 20
 _TICK_S = 0.2
+_LONGEST_LINE = 8 << 20
 _LONGEST_REASON = 300
 
 Report = Callable[[Pulling], None]
@@ -59,6 +60,7 @@ async def python(
         cwd=folder,
         env={**os.environ, **env},
         start_new_session=True,  # what the child starts ends with it
+        limit=_LONGEST_LINE,
     )
     try:
         yield child

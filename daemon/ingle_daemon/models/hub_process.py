@@ -19,6 +19,7 @@ from ingle_daemon.models.fetching import printable
 
 __all__ = ["main"]
 
+_MOST_FILES = 10_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NETWORK_HINT = "Check the network, the proxy and HF_ENDPOINT, then try again."
 _LOGIN_HINT = "`hf auth login` tells the hub who you are; so does HF_TOKEN, after `ingle stop`."
@@ -32,7 +33,8 @@ def main() -> None:
 
 def _fetch(job: Job) -> None:
     if not job.file:
-        transfer.say(Listed(files=tuple(transfer.patiently(lambda: HfApi().list_repo_files(job.repo)))))
+        files = transfer.patiently(lambda: HfApi().list_repo_files(job.repo))
+        transfer.say(Listed(files=tuple(file for file in files if file.lower().endswith(".gguf"))[:_MOST_FILES]))
         return
     found, commit = transfer.patiently(lambda: _find(job))
     # The address of the hub again, not the one that it redirects to: that one is valid for a few minutes.

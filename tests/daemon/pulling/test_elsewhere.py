@@ -122,6 +122,22 @@ def test_lm_studios_models_are_found(tmp_path: Path, folder: str) -> None:
     assert (found.program, found.name, found.path) == ("lmstudio", "publisher/repository/m-Q4_K_M.gguf", str(path))
 
 
+@pytest.mark.parametrize("settings", [b"{}", b"[", b'{"downloadsFolder": 1}', b'{"downloadsFolder": "relative"}'])
+def test_lm_studios_home_may_lie_elsewhere(tmp_path: Path, settings: bytes) -> None:
+    moved = tmp_path / "moved"
+    write(tmp_path / ".lmstudio-home-pointer", f"{moved}\n".encode())
+    write(moved / "settings.json", settings)
+    write(moved / "models/a/b/m.gguf")
+    assert [found.name for found in found_in(tmp_path)] == ["a/b/m.gguf"]
+
+
+def test_lm_studios_models_may_lie_elsewhere(tmp_path: Path) -> None:
+    settings = {"downloadsFolder": str(tmp_path / "downloads"), "other": [1]}
+    write(tmp_path / ".lmstudio/settings.json", json.dumps(settings).encode())
+    write(tmp_path / "downloads/a/b/m.gguf")
+    assert [found.name for found in found_in(tmp_path)] == ["a/b/m.gguf"]
+
+
 @pytest.mark.parametrize(
     ("folder", "variables"),
     [(".cache/huggingface/hub", {}), ("hf/hub", {"HF_HOME": "{}/hf"}), ("hubs", {"HF_HUB_CACHE": "{}/hubs"})],

@@ -412,6 +412,12 @@ async def test_who_comes_back_at_once_waits_for_the_end_of_what_he_left(hub: Hub
     assert_consistent(store, "tiny")
 
 
+async def test_a_repository_may_have_any_number_of_files(hub: Hub, store: Store) -> None:
+    hub.files = [f"{'deep/' * 20}tiny-{number}-q8_0.gguf" for number in range(5000)] + ["tiny-q4_k_m.gguf"]
+    await all_of(Puller(store).pull(parse(f"hf:{REPO}", catalog.load())))
+    assert_consistent(store, "tiny")
+
+
 async def test_of_a_repository_another_quantization_can_be_named(hub: Hub, store: Store) -> None:
     hub.files = ["Q4_K_M/tiny-Q4_K_M.gguf", "Q8_0/tiny-Q8_0.gguf"]
     await all_of(Puller(store).pull(parse(f"hf:{REPO}:q8_0", catalog.load())))
