@@ -103,6 +103,7 @@ class Library:
                         findings.append(event)
                     else:
                         yield event
+        await self._engine.load_if_none()  # one that did not load may have been mended
         yield Verified(tuple(sorted(findings, key=lambda finding: finding.model)))
 
     async def remove(self, name: str, *, force: bool) -> None:

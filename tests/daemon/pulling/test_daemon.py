@@ -103,6 +103,20 @@ def test_ctrl_c_ends_the_download_and_the_next_pull_goes_on(user: Instance, hub:
     assert hub.sent == len(model) - there
 
 
+def test_a_daemon_that_is_stopped_lets_the_next_one_go_on(user: Instance, hub: Hub, model: bytes) -> None:
+    hub.holds_at = len(model) // 2
+    with running(user, *PULL) as command:
+        wait_until_it_holds(hub, store_of(user))
+        assert user.run("ingle", "stop").returncode == 0
+        assert command.wait(30) == 3
+    assert hub.left.wait(10)
+    assert_consistent(store_of(user))
+    there = kept(store_of(user))
+    hub.holds_at, hub.sent = None, 0
+    assert user.run(*PULL).returncode == 0
+    assert hub.sent == len(model) - there
+
+
 def test_two_commands_share_one_download(user: Instance, hub: Hub, model: bytes) -> None:
     user.start()
     with running(user, *PULL) as first, running(user, *PULL) as second:

@@ -288,8 +288,8 @@ async def test_a_download_of_which_nothing_comes_is_given_up_and_gone_on_with_la
 
 async def test_a_slow_download_is_none_of_which_nothing_comes(hub: Hub, store: Store, model: bytes) -> None:
     """It takes longer than the patience for one of which nothing comes."""
-    hub.pause_s = 8 / (len(model) / PIECE)
-    await all_of(Puller(store, patience=5.0).pull(of_hub()))
+    hub.pause_s = 12 / (len(model) / PIECE)
+    await all_of(Puller(store, patience=8.0).pull(of_hub()))
     assert_consistent(store, "tiny")
     assert len(hub.downloads()) == 1
 
