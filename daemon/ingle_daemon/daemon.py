@@ -132,6 +132,7 @@ class Daemon:
             "config": str(paths.config_file()),
             "tcp": {"url": url} if url else None,
             "model": model,
+            "broken": [f"{bad.name}: {bad.path} {bad.reason}" for bad in self._store.broken()],
             "gpu": self._residence.status() if self._residence else {},
             "power": self._power.status(),
             "requests": {"running": running, "queued": queued},

@@ -155,6 +155,7 @@ def daemon_status(status: Mapping[str, Any]) -> str:
     lines = [
         f"ingled {status['version']}, process {status['pid']}, up {_duration(status['uptime_s'])}",
         *model_lines(status),
+        *(f"broken    {bad}; `ingle model list`" for bad in status.get("broken", ())),
         f"requests  {requests['running']} running, {requests['queued']} waiting",
     ]
     if tcp := status.get("tcp"):

@@ -130,6 +130,7 @@ def test_a_file_that_its_owner_removed_is_told(instance: Instance, file: Path) -
     instance.run("ingle", "model", "import", str(file))
     file.unlink()
     assert "is gone: moved or removed" in instance.run("ingle", "model", "list").stdout
+    assert f"broken    my-model: {file} is gone" in instance.run("ingle", "status").stdout
     done = instance.run("ingle", "model", "use", "my-model")
     assert done.returncode == 4
     assert "My Model.gguf is gone" in done.stderr
