@@ -331,6 +331,7 @@ def connect(*, autostart: bool = True) -> socket.socket:
 def _connect() -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        paths.refuse_foreign(paths.runtime_dir())
         sock.connect(str(paths.socket_file()))
     except BaseException:
         sock.close()

@@ -21,6 +21,7 @@ __all__ = [
     "models_file",
     "price_file",
     "private_dir",
+    "refuse_foreign",
     "runtime_dir",
     "snapshots_dir",
     "socket_file",
@@ -148,10 +149,17 @@ def private_dir(path: Path) -> Path:
     Raises PermissionError when it belongs to somebody else, OSError when it cannot be made.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # The link itself counts too: in /tmp anybody can lay a link to a folder of ours.
-    for status in (path.lstat(), path.stat()):
-        if status.st_uid != os.getuid():
-            raise PermissionError(f"{path} belongs to another user (uid {status.st_uid})")
+    refuse_foreign(path)
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)
     return path
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises PermissionError when `path` is somebody else's: in /tmp anybody can make a folder in our name first.
+
+    The link itself counts too: there anybody can lay one to a folder of ours. FileNotFoundError when there is none.
+    """
+    for status in (path.lstat(), path.stat()):
+        if status.st_uid != os.getuid():
+            raise PermissionError(f"{path} belongs to another user (uid {status.st_uid})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import tempfile
@@ -293,6 +294,16 @@ def test_a_socket_that_cannot_be_used_is_named(no_daemon: Path) -> None:
         other.bind(str(paths.socket_file()))
         with pytest.raises(DaemonUnreachable, match=f"cannot reach ingled at {paths.socket_file()}"):
             client.connect()
+
+
+@every_way
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_socket_that_another_user_laid_out_first_is_told_nothing(daemon: ToyDaemon, ask: Way) -> None:
+    """In /tmp, where the socket of a very deep home lies, anybody can make a folder of that name."""
+    os.chown(paths.runtime_dir(), 12345, 12345)
+    with pytest.raises(DaemonUnreachable, match="belongs to another user"):
+        ask("/x", {"question": "what is private"})
+    assert daemon.received == []
 
 
 def test_a_daemon_that_is_there_is_not_started_again(daemon: ToyDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
