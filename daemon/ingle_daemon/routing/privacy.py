@@ -19,6 +19,7 @@ import pathspec
 import tomli
 
 from ingle_daemon.workspace.ignore import Ignore, is_secret
+from ingle_daemon.workspace.patterns import Pattern
 from ingle_daemon.workspace.reading import read_regular
 
 __all__ = ["FILE", "rule_files", "why_private"]
@@ -88,7 +89,7 @@ def _forbidden_by_workspace(start: Path, files: Sequence[Path]) -> str:
             continue
         if rules.offline:
             return f"{folder / FILE} says `offline = true`"
-        spec = pathspec.GitIgnoreSpec.from_lines(rules.private)
+        spec = pathspec.GitIgnoreSpec.from_lines(rules.private, Pattern)
         for file in files:
             if file.is_relative_to(folder) and spec.match_file(str(file.relative_to(folder))):
                 return f"{file} is private by {folder / FILE}"
@@ -128,12 +129,12 @@ def _parsed(path: str, data: bytes) -> _Rules:
     try:
         text = data.decode("utf-8")
         rules = msgspec.convert(tomli.loads(text), _Rules)
-        pathspec.GitIgnoreSpec.from_lines(rules.private)
+        pathspec.GitIgnoreSpec.from_lines(rules.private, Pattern)
     except tomli.TOMLDecodeError as exc:
         raise _Unreadable(f"{path}:{exc.lineno}: not valid TOML: {exc.msg}") from exc
     except msgspec.ValidationError as exc:
         raise _Unreadable(f"{path}:{_line_of(text, str(exc))}: {exc}") from exc
-    except ValueError as exc:  # no UTF-8, or a pattern that is none
+    except (ValueError, RecursionError) as exc:  # no UTF-8, a pattern that is none, brackets without end
         raise _Unreadable(f"{path}:1: {exc}") from exc
     return rules
 

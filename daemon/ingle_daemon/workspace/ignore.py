@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from pathspec.patterns.gitignore import GitIgnorePatternError
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
+from ingle_daemon.workspace.patterns import Pattern
 from ingle_daemon.workspace.reading import read_regular
 
 __all__ = ["RULE_FILES", "Ignore", "is_secret"]
@@ -47,8 +47,8 @@ RULE_FILES = _FOLDER_MARKS | {_OURS, _GITS}
 
 _PRIVATE_LINES = frozenset({"/", "*"})
 _MAX_IGNORE_BYTES = 256 * 1024
-_MAX_WILDCARDS = 6
-"""In one pattern. Each may multiply the time a match takes, and nobody needs as many."""
+_MAX_WILDCARDS = 32
+"""In one pattern. Nobody needs as many."""
 _OPEN_ENDED = re.compile(r"(?:/?(?:\*\*/)+)?\*|(?:.*/)?\*\*")
 """Patterns that match at any depth: pathspec makes shorter expressions of these, which stop at the first slash."""
 
@@ -75,7 +75,7 @@ class _Rule:
     """
 
     def __init__(self, line: str) -> None:
-        self._pattern = GitIgnoreSpecPattern(line)
+        self._pattern = Pattern(line)
         self._folders_only = line.rstrip().endswith("/")
         self._open_ended = bool(_OPEN_ENDED.fullmatch(line.rstrip().removeprefix("!").removesuffix("/")))
         self.verdict = self._pattern.include

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,7 @@ def test_it_can_only_restrict(work: Path) -> None:
         ("\noffline = 'no'", 2),
         ("offline =", 1),
         ("private = [\n", 2),
+        ("private = " + 30_000 * "[", 1),
     ],
 )
 def test_one_that_is_not_understood_forbids_everything_and_names_the_line(work: Path, text: str, line: int) -> None:
@@ -101,3 +103,14 @@ def test_one_that_cannot_be_read_forbids_everything(work: Path, tmp_path: Path) 
 def test_a_workspace_that_the_index_may_not_read_is_private_too(work: Path) -> None:
     (work / ".ingleignore").write_text("/\n")
     assert "is private by its .ingleignore" in why_private(str(work), [], ())
+
+
+def test_a_pattern_that_could_match_in_endless_ways_takes_no_time(work: Path) -> None:
+    """A stranger's: while an expression is matched no other thread of the daemon runs."""
+    patterns = ["*a" * 30 + "*b", "**/a/" * 30 + "b"]
+    (work / ".ingle.toml").write_text(f"private = {patterns}")
+    for name in ("a" * 250, "a/" * 1000 + "a"):
+        began = time.monotonic()
+        assert why_private("", [str(work / name)], ()) == ""
+        assert time.monotonic() - began < 5
+    assert why_private("", [str(work / ("a" * 249 + "b"))], ())

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pathspec.patterns.gitignore import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from ingle_daemon.workspace.ignore import Ignore, is_secret
+from ingle_daemon.workspace.patterns import Pattern
 
 NAMES = ("a", "b", "x.py", "y.txt", "build")
 PATTERN = st.one_of(
@@ -132,10 +136,38 @@ def test_names_that_are_not_utf_8_are_passed_over(tmp_path: Path) -> None:
     assert kept(tmp_path) == {"café.py"}
 
 
-def test_rules_that_mean_nothing_or_take_for_ever_are_passed_over(tmp_path: Path) -> None:
+def test_rules_that_mean_nothing_or_are_absurd_are_passed_over(tmp_path: Path) -> None:
     name = "a" * 200
-    write(tmp_path, {".gitignore": f"!\n[\n///\n{'a*' * 30}b\n*.log\n", name: "", "a.log": ""})
+    write(tmp_path, {".gitignore": f"!\n[\n///\n{'a*' * 40}\n*.log\n", name: "", "a.log": ""})
     assert kept(tmp_path) == {".gitignore", name}
+
+
+def test_a_rule_that_could_match_in_endless_ways_takes_no_time(tmp_path: Path) -> None:
+    """A stranger's repository has it: while an expression is matched no other thread of the daemon runs."""
+    name = "a" * 200
+    write(tmp_path, {".gitignore": f"{'*a' * 5}*b\n{'**/a/' * 6}b\n", name: "", f"{name}b": "", f"{'a/' * 400}c": ""})
+    began = time.monotonic()
+    assert kept(tmp_path) == {".gitignore", name, f"{'a/' * 400}c"}
+    assert time.monotonic() - began < 5
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    pattern=st.lists(st.sampled_from([*"aab*?/", "**/", "/**/", "**", "[ab]"]), min_size=1, max_size=8).map("".join),
+    path=st.lists(st.sampled_from(["a", "b", "ab", "aab", "ba"]), min_size=1, max_size=5).map("/".join),
+)
+def test_a_pattern_matches_as_pathspec_matches_it(pattern: str, path: str) -> None:
+    try:
+        expected = GitIgnoreSpecPattern(pattern)
+    except GitIgnorePatternError:
+        with pytest.raises(GitIgnorePatternError):
+            Pattern(pattern)
+        return
+    for each in (path, f"{path}/"):
+        matches = [found and (found.match.end(), found.match.groupdict().get("ps_d")) for found in (
+            expected.match_file(each), Pattern(pattern).match_file(each)
+        )]  # fmt: skip
+        assert matches[0] == matches[1]
 
 
 def test_a_tree_deeper_than_python_recurses(tmp_path: Path) -> None:
