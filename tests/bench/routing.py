@@ -18,14 +18,15 @@ from typing import NamedTuple
 
 import support
 from bench import report
-from bench.bare import BareEngine, as_worker
+from bench.bare import BareEngine, as_worker, source_text
 from bench.routing_questions import Question, is_right, questions
-from ingle_daemon.protocol import ChatMessage, ChatPrompt, Delta, Started
+from ingle_daemon.protocol import ChatMessage, ChatPrompt, Delta, Started, TextPrompt
 from ingle_daemon.routing.confidence import DEFAULT, Calibration, Judged, calibrate, probability, signs_of
 from ingle_daemon.routing.reliability import Outcome, auc, calibration_error, risk_at
 
 _LONGEST = 24
 _FOLDS = 5
+_DECODED, _DECODE_RUNS = 64, 5
 _API_IS_RIGHT = 0.95
 _SHARES = (1.0, 0.95, 0.9)
 """Of the API's accuracy, that is to be reached."""
@@ -50,6 +51,7 @@ def main() -> None:
     model = Path(os.environ.get("MODEL") or support.starter_model())
     engine = BareEngine(model=model)
     answered = [_ask(engine, question) for question in questions(options.rounds)]
+    rates = _decode_rates(engine)
     engine.close()
     right = sum(one.judged.right for one in answered) / len(answered)
     learned = calibrate(DEFAULT, [one.judged for one in answered])
@@ -68,6 +70,7 @@ def main() -> None:
             f"fit to all, for the catalog: bias = {learned.bias:.2f}, weights = ["
             + ", ".join(f"{weight:.2f}" for weight in learned.weights)
             + "]",
+            f"tokens/s decoded: {rates[True]} with log-probabilities, {rates[False]} without, in turns",
         ],
     )
 
@@ -82,6 +85,17 @@ def _ask(engine: BareEngine, question: Question) -> Answered:
     logprobs = [logprob for delta in deltas for logprob in delta.logprobs]
     signs = signs_of(text, logprobs, cut=len(logprobs) >= _LONGEST)
     return Answered(question, Judged(signs, is_right(question, text)), asked + len(logprobs))
+
+
+def _decode_rates(engine: BareEngine) -> dict[bool, report.Spread]:
+    """Tokens a second, with log-probabilities and without."""
+    prompt = TextPrompt(source_text()[:1000])
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for run in range(2 * _DECODE_RUNS):
+        _, events = engine.run(prompt, _DECODED, logprobs=run % 2 == 0)
+        moments = [moment for moment, event in events if isinstance(event, Delta)]
+        rates[run % 2 == 0].append((len(moments) - 1) / (moments[-1] - moments[0]))
+    return {which: report.Spread.of(found) for which, found in rates.items()}
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------

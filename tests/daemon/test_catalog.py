@@ -192,3 +192,14 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "models.toml").write_bytes(b"\xff")
     with pytest.raises(UsageError, match="cannot read"):
         catalog.load(tmp_path / "models.toml")
+
+
+def test_what_was_measured_of_a_model_holds_for_its_file_and_points_the_way_that_signs_do() -> None:
+    (measured,) = [entry for entry in CATALOG.entries if entry.confidence]
+    assert measured is CATALOG.starter
+    assert measured.confidence
+    names = (measured.name, f"{measured.name}:Q4_1", "SmolLM2-135M-Instruct.Q4_1")
+    assert [CATALOG.confidence_of(name) for name in names] == [measured.confidence] * 3
+    assert CATALOG.confidence_of("phi-4-mini-instruct") is None
+    mean, worst, first, repeats, refuses, cut, _ = measured.confidence.weights
+    assert min(mean, worst, first) >= 0 >= max(repeats, refuses, cut)

@@ -55,9 +55,16 @@ def test_what_speaks_against_an_answer_is_said_in_words_the_strongest_first() ->
     assert reasons(DEFAULT, circles) == ("repeats itself", "cut off", "long")
 
 
-def test_a_sign_of_a_good_answer_is_never_named_as_a_reason() -> None:
-    odd = Calibration(0.0, (-3.0, -3.0, -3.0, 3.0, 3.0, 3.0, 0.0))
-    assert reasons(odd, signs_of("Paris.", [0.0, 0.0], cut=False)) == ()
+def test_no_outcomes_make_a_guess_speak_for_an_answer() -> None:
+    rng = random.Random(3)
+    for _ in range(20):
+        judged = []
+        for _ in range(60):
+            mean, worst, first, repeats, refuses, cut = (rng.random() for _ in range(6))
+            judged.append(Judged(Signs(-mean, -worst, -first, repeats, refuses, cut, 1.0), rng.random() < 0.5))
+        mean, worst, first, repeats, refuses, cut, _ = calibrate(Calibration(0.0, (0.0,) * 7), judged).weights
+        assert min(mean, worst, first) >= 0
+        assert max(repeats, refuses, cut) <= 0
 
 
 def test_an_empty_answer_is_not_believed() -> None:

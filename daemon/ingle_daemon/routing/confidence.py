@@ -64,6 +64,8 @@ class Judged(NamedTuple):
     weight: float = 1.0
 
 
+_DIRECTIONS = (1, 1, 1, -1, -1, -1, 0)
+"""Of `Signs`: whether more of it speaks for the answer, or against it; 0: who knows."""
 _SURE = Signs(mean=-0.1, worst=-0.3, first=-0.1, repeats=0.0, refuses=0.0, cut=0.0, length=1.0)
 _WORDS = {
     "mean": "guessed words",
@@ -107,14 +109,16 @@ def reasons(calibration: Calibration, signs: Signs) -> tuple[str, ...]:
         (weight * (sign - sure), name)
         for name, weight, sign, sure in zip(Signs._fields, calibration.weights, signs, _SURE, strict=True)
     )
-    lengths = {"length": _LENGTHS[signs.length > _SURE.length]}
-    words = {**_WORDS, **lengths}
-    bad = {name for name in _WORDS if _is_bad(name, signs)} | set(lengths)
-    return tuple(words[name] for taken, name in against if taken < -_TELLING and name in bad)[:_MOST_REASONS]
+    words = {**_WORDS, "length": _LENGTHS[signs.length > _SURE.length]}
+    return tuple(words[name] for taken, name in against if taken < -_TELLING)[:_MOST_REASONS]
 
 
 def calibrate(prior: Calibration, judged: Sequence[Judged]) -> Calibration:
     """The logistic fit to `judged`, held near `prior` by a penalty: a few answers move it a little, hundreds wholly.
+
+    Which way a sign points is known, all but that of the length: a weight that would turn it around is 0. (Of short
+    answers the mean and the worst stretch are the same, so that one of them would take the odd sign, and longer answers
+    would be believed for their guesses.)
 
     Newton's method on the penalized log-likelihood, which is convex. In plain Python: eight weights and a few hundred
     answers take hundredths of a second, and numpy would be a third of the daemon's memory.
@@ -122,31 +126,42 @@ def calibrate(prior: Calibration, judged: Sequence[Judged]) -> Calibration:
     if not judged:
         return prior
     center = [prior.bias, *prior.weights]
-    weights = list(center)
+    free = list(range(len(center)))
+    while True:
+        weights = _fitted(center, free, judged)
+        odd = [at for at in free if at and weights[at] * _DIRECTIONS[at - 1] < 0]
+        if not odd:
+            return Calibration(weights[0], tuple(weights[1:]), prior.answers + len(judged))
+        free = [at for at in free if at not in odd]
+
+
+def _fitted(center: Sequence[float], free: Sequence[int], judged: Sequence[Judged]) -> list[float]:
+    """Bias and weights; those that are not `free` are 0."""
+    weights = [value if at in free else 0.0 for at, value in enumerate(center)]
     for _ in range(_STEPS):
-        step = _solved(*_slope(weights, center, judged))
-        weights = [weight + change for weight, change in zip(weights, step, strict=True)]
+        step = _solved(*_slope(weights, center, free, judged))
+        for at, change in zip(free, step, strict=True):
+            weights[at] += change
         if max(map(abs, step)) < _CLOSE:
             break
-    return Calibration(weights[0], tuple(weights[1:]), prior.answers + len(judged))
+    return weights
 
 
 def _slope(
-    weights: Sequence[float], center: Sequence[float], judged: Sequence[Judged]
+    weights: Sequence[float], center: Sequence[float], free: Sequence[int], judged: Sequence[Judged]
 ) -> tuple[list[list[float]], list[float]]:
-    """Curvature and gradient of the penalized log-likelihood at `weights`."""
-    size = range(len(weights))
-    gradient = [-_STRENGTH * (weights[row] - center[row]) for row in size]
-    curvature = [[_STRENGTH * (row == column) for column in size] for row in size]
+    """Curvature and gradient of the penalized log-likelihood at `weights`, along those that are free."""
+    gradient = [-_STRENGTH * (weights[at] - center[at]) for at in free]
+    curvature = [[_STRENGTH * (at == other) for other in free] for at in free]
     calibration = Calibration(weights[0], tuple(weights[1:]))
     for one in judged:
         chance = probability(calibration, one.signs)
         features = (1.0, *one.signs)
         missed, spread = one.weight * (one.right - chance), one.weight * chance * (1 - chance)
-        for row in size:
-            gradient[row] += missed * features[row]
-            for column in size:
-                curvature[row][column] += spread * features[row] * features[column]
+        for row, at in enumerate(free):
+            gradient[row] += missed * features[at]
+            for column, other in enumerate(free):
+                curvature[row][column] += spread * features[at] * features[other]
     return curvature, gradient
 
 
@@ -163,12 +178,6 @@ def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
         known = sum(rows[pivot][column] * found[column] for column in range(pivot + 1, len(rows)))
         found[pivot] = (rows[pivot][-1] - known) / rows[pivot][pivot]
     return found
-
-
-def _is_bad(name: str, signs: Signs) -> bool:
-    """Whether the sign itself is one of a bad answer: a learned weight may have the odd sign."""
-    value, sure = getattr(signs, name), getattr(_SURE, name)
-    return bool(value < sure if name in ("mean", "worst", "first") else value > sure)
 
 
 def _mean(values: Sequence[float]) -> float:
