@@ -377,10 +377,14 @@ settings; retried: by the same question once more."""
 
 
 class AnswerOutcome(_Value, frozen=True, forbid_unknown_fields=True):
-    """What became of a local answer, as its client tells it (`POST /ingle/answers`)."""
+    """What became of a local answer, as its client tells it (`POST /ingle/answers`).
 
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    fate: AnswerFate
+    "handed": its command was handed to the shell of `terminal`. Without an `id` it is the answer that was handed there.
+    """
+
+    fate: AnswerFate | Literal["handed"]
+    id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    terminal: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Letter(_Value, frozen=True):

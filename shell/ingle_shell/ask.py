@@ -45,6 +45,11 @@ def _run(options: Options) -> int:
         return command_for(options, _text(" ".join(options.words)), _context(options))
     if options.rest:
         return _show_rest_of_line()
+    if options.ran is not None:
+        from ingle_shell.escalation import tell_how_it_ran
+
+        tell_how_it_ran(options.ran)
+        return 0
     if options.template == "":
         _list_templates()
     elif options.looks_after:

@@ -14,14 +14,15 @@ from collections.abc import Mapping
 import msgspec
 
 from ingle_daemon.client import call
-from ingle_daemon.errors import IngleError
+from ingle_daemon.errors import IngleError, Interrupted
 from ingle_daemon.protocol import Draft, Judgement, Offer
 from ingle_shell.answer import Shown
 from ingle_shell.command.menu import Terminal
+from ingle_shell.keeping import terminal
 from ingle_shell.render import doubt_notice, plain
 from ingle_shell.screen import Screen
 
-__all__ = ["afterwards", "as_offer", "escalated", "question", "tell"]
+__all__ = ["afterwards", "as_offer", "escalated", "question", "tell", "tell_handed", "tell_how_it_ran"]
 
 _KEY = "a"
 _PATIENCE_S = 30.0
@@ -46,11 +47,11 @@ def afterwards(request: Mapping[str, object], shown: Shown, *, asks: bool = True
 
 def _pressed(judgement: Judgement, offer: Offer) -> str | None:
     """The key by which the user says what becomes of the answer; None where nobody was asked."""
-    terminal = Terminal.open() if sys.stderr and sys.stderr.isatty() else None
-    if terminal is None:
+    window = Terminal.open() if sys.stderr and sys.stderr.isatty() else None
+    if window is None:
         return None
-    with contextlib.closing(terminal):
-        return terminal.answer(question(judgement, offer), _PATIENCE_S)
+    with contextlib.closing(window):
+        return window.answer(question(judgement, offer), _PATIENCE_S)
 
 
 def question(judgement: Judgement, offer: Offer) -> str:
@@ -78,7 +79,24 @@ def escalated(request: Mapping[str, object], shown: Shown) -> dict[str, object]:
 
 
 def tell(answer: object, fate: str) -> None:
-    """Tell the daemon what became of an answer, if that has a name. Nothing is the worse where it cannot be told."""
+    """Tell the daemon what became of an answer, if that has a name."""
     if answer:
-        with contextlib.suppress(IngleError):
-            call("POST", "/ingle/answers", {"id": answer, "fate": fate}, autostart=False)
+        _tell({"id": answer, "fate": fate})
+
+
+def tell_handed(answer: object) -> None:
+    """The command in the answer was handed to the shell of this terminal, which says later how it ran."""
+    if answer:
+        _tell({"id": answer, "fate": "handed", "terminal": terminal()})
+
+
+def tell_how_it_ran(code: int) -> None:
+    """What was handed to the shell of this terminal has ended with this exit code."""
+    if code != Interrupted.exit_code:
+        _tell({"fate": "failed" if code else "ran", "terminal": terminal()})
+
+
+def _tell(outcome: Mapping[str, object]) -> None:
+    """Nothing is the worse where it cannot be told."""
+    with contextlib.suppress(IngleError):
+        call("POST", "/ingle/answers", outcome, autostart=False)

@@ -62,6 +62,7 @@ class Options:
     suggest: bool = False
     shell: str = ""
     failure: bool = False
+    ran: int | None = None
     rest: bool = False
     plain: bool = False
     last: bool = False
@@ -168,6 +169,7 @@ def _add_model(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--rest", action="store_true", help="how the line in INGLE_LINE may go on (for `ingle init --suggest`)"
     )
+    parser.add_argument("--ran", type=int, metavar="N", help="the last command of `ask -s` ended so (for `ingle init`)")
     parser.add_argument("--max-tokens", type=_count, metavar="N", help="the longest answer, in tokens")
     parser.add_argument(
         "--temperature",

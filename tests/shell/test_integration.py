@@ -149,6 +149,17 @@ def test_its_exit_code_is_the_shells(start: Start) -> None:
     session.run("echo code=$status=" if session.name == "fish" else "echo code=$?=", "code=2=")
 
 
+@pytest.mark.parametrize(("wish", "fate"), [("hello", "ran"), ("code", "failed")])
+def test_how_it_ended_is_told(start: Start, instance: Instance, wish: str, fate: str) -> None:
+    session = start()
+    session.enter(f"ask -s {wish}")
+    session.child.expect_exact("aborts > ")
+    session.child.send("r")
+    session.child.expect_exact(PROMPT)
+    support.wait_until(lambda: fate in instance.call("GET", "/ingle/answers/report")["fates"])
+    session.run("echo still here", "still here")
+
+
 def test_aborting_is_no_success_and_runs_nothing(start: Start) -> None:
     session = start()
     session.enter("ask -s say hello")

@@ -22,8 +22,7 @@ def routes(judge: Judge, body_limit: int) -> list[Route]:
     """The routes of this dialect."""
 
     async def outcome(request: Request) -> Response:
-        told = await read_body(request, AnswerOutcome, body_limit)
-        judge.outcome(told.id, told.fate)
+        judge.hear(await read_body(request, AnswerOutcome, body_limit))
         return json_response({})
 
     async def decided(request: Request) -> Response:

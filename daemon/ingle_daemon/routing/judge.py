@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ingle_daemon.journal.answers import Answer, Answers
-from ingle_daemon.protocol import AnswerFate, AskRequest, Delta, Done, Draft, Judgement, Route, Started
+from ingle_daemon.protocol import AnswerFate, AnswerOutcome, AskRequest, Delta, Done, Draft, Judgement, Route, Started
 from ingle_daemon.routing.confidence import (
     DEFAULT,
     Calibration,
@@ -38,6 +38,7 @@ FEWEST_TO_LEARN = 30
 _MOST_LEARNED = 500
 _LEARN_EVERY = 8
 _MOST_QUESTIONS = 32
+_MOST_TERMINALS = 32
 _ASKED_AGAIN_S = 900.0
 _RECENT = 20
 
@@ -104,6 +105,7 @@ class Judge:
         self._calibrations: dict[str, Calibration] = {}
         self._news: dict[str, int] = {}
         self._questions: OrderedDict[int, tuple[str, float]] = OrderedDict()
+        self._handed: OrderedDict[str, str] = OrderedDict()
         self._disk = ThreadPoolExecutor(1, "answers")
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
 
@@ -156,6 +158,15 @@ class Judge:
                 self.outcome(answer, "retried")
         elif isinstance(event, Done) and request.draft and request.id and event.usage:
             self.charge(request.id, event.usage.cost)
+
+    def hear(self, told: AnswerOutcome) -> None:
+        """What a client tells."""
+        if told.fate == "handed":
+            self._handed[told.terminal] = told.id
+            if len(self._handed) > _MOST_TERMINALS:
+                self._handed.popitem(last=False)
+        elif answer := told.id or self._handed.pop(told.terminal, ""):
+            self.outcome(answer, told.fate)
 
     def outcome(self, answer: str, fate: AnswerFate) -> None:
         """What became of an answer that was noted; one without a name was not."""

@@ -14,7 +14,7 @@ from ingle_shell.ask import name_for, task_of
 from ingle_shell.command import suggestion as words
 from ingle_shell.command.suggestion import Message, Suggestion
 from ingle_shell.command.syntax import ShellName
-from ingle_shell.escalation import escalated, tell
+from ingle_shell.escalation import escalated, tell, tell_handed
 from ingle_shell.options import Options
 from ingle_shell.render import doubt_notice, route_notice
 from ingle_shell.screen import Screen
@@ -72,6 +72,11 @@ class Asker:
         """What became of it. Of a command that its user has changed nothing is told."""
         if asked := self._asked.get(suggested):
             tell(asked.request.get("id"), fate)
+
+    def tell_handed(self, suggested: Suggestion) -> None:
+        """It was handed to the shell, which says later how it ran."""
+        if asked := self._asked.get(suggested):
+            tell_handed(asked.request.get("id"))
 
     def _remembered(self, body: dict[str, object]) -> _Asked:
         asked = _Asked(body, self._ask(body))

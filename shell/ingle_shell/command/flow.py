@@ -124,8 +124,9 @@ def _offer(
 
 
 def _ran(asker: Asker, shell: Shell, suggested: Suggestion, command: str, terminal: Terminal) -> int:
-    """Have it run; the exit code. A shell that runs it itself, which waits for it, tells no exit code."""
+    """Have it run; the exit code. A shell that waits for the command runs it itself, and says how that went."""
     if hand_over(command, os.environ):
+        asker.tell_handed(suggested)
         return 0
     code = run(shell, command, terminal)
     if code != Interrupted.exit_code:
