@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -41,14 +42,14 @@ class _NotFound(UsageError):
 
 def build(
     backend: Backend,
-    router: Router,
+    router: Callable[[], Router],
     daemon: Control,
     completions: Completions,
     kept: Conversations,
     metrics: Metrics,
     body_limit: int,
 ) -> Starlette:
-    """The application behind the Unix socket."""
+    """The application behind the Unix socket. `router` gives that of the moment: an edit replaces it."""
     return Starlette(
         routes=[
             *openai.routes(backend, router, body_limit),
@@ -56,8 +57,8 @@ def build(
             *control.routes(daemon, kept, body_limit),
             *completion.routes(completions, body_limit),
             *conversations.routes(kept, body_limit),
-            *egress.routes(router.egress, body_limit),
-            *answers.routes(router.judge, body_limit),
+            *egress.routes(lambda: router().egress, body_limit),
+            *answers.routes(router().judge, body_limit),
         ],
         exception_handlers={
             IngleError: _on_ingle_error,

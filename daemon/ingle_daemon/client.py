@@ -17,7 +17,7 @@ import os
 import socket
 import sys
 
-from ingle_daemon import paths
+from ingle_daemon import PROTOCOL, __version__, paths
 from ingle_daemon.errors import DaemonUnreachable, IngleError, from_wire
 
 TYPE_CHECKING = False
@@ -239,7 +239,7 @@ def _send(
 def _request(method: str, path: str, payload: object) -> bytes:
     body = b"" if payload is None else json.dumps(payload).encode()
     head = (
-        f"{method} {path} HTTP/1.0\r\nHost: ingle\r\n"
+        f"{method} {path} HTTP/1.0\r\nHost: ingle\r\nIngle-Version: {__version__}\r\nIngle-Protocol: {PROTOCOL}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -202,7 +202,9 @@ def parse(text: str, name: str = "config.toml") -> Settings:
     try:
         table = tomli.loads(text)
     except tomli.TOMLDecodeError as exc:
-        raise UsageError(f"{name}:{exc.lineno}: not valid TOML: {exc.msg}", hint="Correct that line.") from exc
+        raise UsageError(
+            f"{name}:{exc.lineno}: not valid TOML: {exc.msg}", hint="Correct that line.", line=exc.lineno
+        ) from exc
     try:
         msgspec.convert(table, Settings)
         return msgspec.convert(_with_roles(table), Settings)
@@ -212,9 +214,11 @@ def parse(text: str, name: str = "config.toml") -> Settings:
         if unknown := re.search(r"unknown field `(.+)`", what):
             keys.append(unknown[1])
         keys = [key for key in keys if key]
+        line = _line_of(text, keys)
         raise UsageError(
-            f"{name}:{_line_of(text, keys)}: {'.'.join(keys) or 'settings'}: {what}",
+            f"{name}:{line}: {'.'.join(keys) or 'settings'}: {what}",
             hint="The settings and their types are listed in docs/configuration.md.",
+            line=line,
         ) from exc
 
 

@@ -50,12 +50,16 @@ _Event = Routed | Reading | Drafting | Started | Thinking | Delta | Done
 class Conversations:
     """What is kept of questions and answers. With `enabled` False nothing new is, whatever a request says."""
 
-    def __init__(self, router: Router, log: Log, *, enabled: bool) -> None:
+    def __init__(self, router: Callable[[], Router], log: Log, *, enabled: bool) -> None:
         self._router = router
         self._log = log
         self._enabled = enabled
         self._answering: set[int] = set()
         self._disk = _Disk()
+
+    def keep(self, enabled: bool) -> None:
+        """Whether what is asked from now on is kept."""
+        self._enabled = enabled
 
     async def close(self) -> None:
         """Wait for what is being written."""
@@ -70,7 +74,7 @@ class Conversations:
         keep = request.keep
         if keep and not self._enabled and not (keep.last or keep.conversation):
             keep = None
-        events = self._kept(request, keep) if keep else self._router.ask(request, judged=True)
+        events = self._kept(request, keep) if keep else self._router().ask(request, judged=True)
         async with contextlib.aclosing(events):
             async for event in events:
                 yield event
@@ -79,7 +83,7 @@ class Conversations:
         """Where it would run and what would be sent, all that was said before included. Raises what `ask` would."""
         if request.keep and (before := await self._before(request.keep)):
             request = _continued(request, before, *_taken_apart(request.messages))
-        return await self._router.plan(request)
+        return await self._router().plan(request)
 
     # --- asking ---
 
@@ -91,7 +95,7 @@ class Conversations:
             before = await self.read(copy)
         continued = _continued(request, before, system, question) if before else request
         with self._reserved(before):
-            async with contextlib.aclosing(self._router.ask(continued, judged=True)) as events:
+            async with contextlib.aclosing(self._router().ask(continued, judged=True)) as events:
                 writing: _Writing | None = None
                 try:
                     async for event in events:

@@ -42,6 +42,7 @@ from ingle_daemon.models.guide import Guide, this_machine
 from ingle_daemon.models.seal import Seal
 from ingle_daemon.models.store import Store
 from ingle_daemon.power import Power
+from ingle_daemon.reload import Configuration, effect
 from ingle_daemon.routing.confidence import Calibration
 from ingle_daemon.routing.consent import Consent
 from ingle_daemon.routing.egress import Egress
@@ -67,7 +68,10 @@ class Daemon:
         serve_tcp: Callable[[int], Awaitable[str]],
         tcp_url: Callable[[], str],
     ) -> None:
-        self._settings = settings
+        self.configuration = Configuration(settings, paths.config_file())
+        self._began_with = self._loaded_with = settings
+        self._reloading: asyncio.Task[None] | None = None
+        self._forgetting: asyncio.Task[None] | None = None
         self._stop = stop
         self._serve_tcp = serve_tcp
         self._tcp_url = tcp_url
@@ -95,8 +99,8 @@ class Daemon:
         self._outcomes = Outcomes(self._journal, keep_text=settings.completion.keep_text)
         self.log = Log(self._journal)
         self.judge = Judge(Answers(self._journal) if settings.ask.log else None, _measured_confidence)
-        surroundings = Surroundings(self.backend, indexed, saving=lambda: self._power.saving)
-        self.completions = Completions(self.backend, surroundings, self._outcomes)
+        self._surroundings = Surroundings(self.backend, indexed, saving=lambda: self._power.saving)
+        self.completions = Completions(self.backend, self._surroundings, self._outcomes)
 
     async def start(self) -> None:
         """To be called before anybody is answered."""
@@ -106,6 +110,10 @@ class Daemon:
             await self.backend.start()
 
     async def stop(self) -> None:
+        if self._reloading is not None:
+            self._reloading.cancel()
+        if self._forgetting is not None:
+            await self._forgetting
         await self._power.close()
         await self.completions.close()
         await self._switch.close()
@@ -114,6 +122,28 @@ class Daemon:
         await self._workspaces.close()
         await self.backend.stop()
         self.egress.ledger.close()
+
+    @property
+    def _settings(self) -> Settings:
+        """Those in force now."""
+        return self.configuration.now
+
+    def adopt(self, before: Settings, settings: Settings, quiet: Callable[[], Awaitable[None]]) -> None:
+        """The configuration was edited. What only a load reads has the worker replaced, once all is `quiet`."""
+        self.egress = self.egress.under(settings)
+        self.library.stay_offline(settings.offline)
+        self.judge.keep(Answers(self._journal) if settings.ask.log else None)
+        self._outcomes.keep_texts(settings.completion.keep_text)
+        if before.completion.keep_text and not settings.completion.keep_text:
+            self._forgetting = asyncio.create_task(asyncio.to_thread(self._forget_texts))
+        self._surroundings.use(self._workspaces if settings.completion.context == "on" else None)
+        if effect(before, settings).at_load and (self._reloading is None or self._reloading.done()):
+            self._reloading = asyncio.create_task(self._reload_when(quiet))
+
+    async def _reload_when(self, quiet: Callable[[], Awaitable[None]]) -> None:
+        await quiet()
+        if self.backend.status()["state"] not in ("none", "idle"):  # then the next request loads by the new settings
+            await self.reload()
 
     # --- Control ---
 
@@ -130,6 +160,8 @@ class Daemon:
             "log": str(paths.log_file()),
             "journal": managed.JOURNAL if managed.writes_to_journal() else "",
             "config": str(paths.config_file()),
+            "config_problem": self.configuration.problem,
+            "config_pending": self._pending(),
             "tcp": {"url": url} if url else None,
             "model": model,
             "broken": [f"{bad.name}: {bad.path} {bad.reason}" for bad in self._store.broken()],
@@ -145,6 +177,11 @@ class Daemon:
         """The same in a few words, for a service manager."""
         model = self.backend.status()
         return f"model {model['state']}, {model.get('running', 0)} requests"
+
+    def _pending(self) -> dict[str, list[str]]:
+        """What was edited and does not count yet: until the model is loaded, until the daemon starts."""
+        at_load = effect(self._loaded_with, self._settings).at_load
+        return {"at_load": list(at_load), "at_start": list(effect(self._began_with, self._settings).at_start)}
 
     def request_stop(self) -> None:
         self._stop()
@@ -223,6 +260,12 @@ class Daemon:
         """What a killed daemon left unfinished, and what is no longer to be kept."""
         try:
             self.log.recover()
+        except (OSError, sqlite3.Error) as error:
+            _logger.warning("the journal cannot be used", extra={"error": type(error).__name__})
+        self._forget_texts()
+
+    def _forget_texts(self) -> None:
+        try:
             self._outcomes.forget_texts()
         except (OSError, sqlite3.Error) as error:
             _logger.warning("the journal cannot be used", extra={"error": type(error).__name__})
@@ -242,12 +285,15 @@ class Daemon:
         engine = self._settings.engine
         if not engine.url or (self._settings.offline and not _on_this_machine(engine.url)):
             return local
-        return Fallback(TeamEngine(engine, self.metrics, timeout=engine.max_seconds), local)
+        here = _on_this_machine(engine.url)
+        team = TeamEngine(engine, self.metrics, timeout=engine.max_seconds)
+        return Fallback(team, local, may=lambda: here or not self._settings.offline)
 
     # --- the model to load ---
 
     def _choose(self) -> frames.Load:
         """What the settings name, or the store's current model. Raises NoModel when that is not there."""
+        self._loaded_with = self._settings
         engine = self._settings.engine
         name, path, seal = self._locate(self._switch.loaded or engine.model)
         return frames.Load(

@@ -5,7 +5,8 @@
     ├── DaemonUnreachable           3    503   ingled does not answer and could not be started
     │   ├── EngineLost              3    503   the engine worker died while it answered
     │   ├── Busy                    3    503   the queue is full
-    │   └── TimedOut                3    504   it ran longer than a request may
+    │   ├── TimedOut                3    504   it ran longer than a request may
+    │   └── OtherVersion            3    409   the daemon that runs speaks another version's protocol
     ├── NoModel                     4    503   no model is installed, or the one chosen does not load
     │   ├── ModelLoading            4    503   it is being loaded: come back
     │   └── NoMemory                4    503   there is not enough memory to load it
@@ -45,6 +46,7 @@ __all__ = [
     "ModelLoading",
     "NoMemory",
     "NoModel",
+    "OtherVersion",
     "RefusedByPrivacy",
     "TimedOut",
     "UsageError",
@@ -106,6 +108,11 @@ class Busy(DaemonUnreachable):
 class TimedOut(DaemonUnreachable):
     code = "timed_out"
     http_status = 504
+
+
+class OtherVersion(DaemonUnreachable):
+    code = "other_version"
+    http_status = 409
 
 
 class NoModel(IngleError):

@@ -43,6 +43,10 @@ class Library:
         self._partials = Partials(store.root)
         self._puller = Puller(store, self._partials)
 
+    def stay_offline(self, offline: bool) -> None:
+        """Whether nothing is fetched from now on."""
+        self._offline = offline
+
     def listing(self) -> dict[str, Any]:
         """The installed models, those that are whole no more, and the downloads that were interrupted."""
         current = self._store.current()
@@ -159,8 +163,7 @@ class Library:
         if self._offline and not isinstance(request.source, File):
             raise RefusedByPrivacy(
                 f"cannot fetch {request.name}: `offline = true` keeps ingle off the network",
-                hint="Lift it for the download (`ingle stop` makes a change take effect), or import a GGUF file that is"
-                " here: `ingle model import`.",
+                hint="Lift it for the download, or import a GGUF file that is here: `ingle model import`.",
             )
         entry = catalog.load().get(wanted.model) if request.listed else None
         if entry and not entry.open and not wanted.accept_license:

@@ -30,6 +30,7 @@ from ingle_daemon.daemon import Daemon
 from ingle_daemon.errors import DaemonUnreachable, IngleError, UsageError
 from ingle_daemon.managed import Manager, inherited_socket, refuse, writes_to_journal
 from ingle_daemon.routing.router import Router
+from ingle_daemon.upgrade import Traffic, VersionDoor, until_outdated
 
 __all__ = ["main"]
 
@@ -70,32 +71,30 @@ class Ingled:
     """The running daemon: its doors, and the word to close them."""
 
     def __init__(self, settings: config.Settings, unix: socket.socket, manager: Manager, *, owns_socket: bool) -> None:
-        self._settings = settings
         self._unix = unix
         self._manager = manager
         self._owns_socket = owns_socket
         self._stopping = asyncio.Event()
         self._tcp_port = 0
+        self._opening: asyncio.Task[None] | None = None
         self._listeners: list[_Listener] = []
-        self._daemon = Daemon(settings, stop=self._stopping.set, serve_tcp=self.serve_tcp, tcp_url=self.tcp_url)
-        router = Router(
-            self._daemon.backend,
-            self._daemon.local,
-            self._daemon.egress,
-            settings,
-            self._daemon.using,
-            self._daemon.judge,
+        self._daemon = daemon = Daemon(
+            settings, stop=self._stopping.set, serve_tcp=self.serve_tcp, tcp_url=self.tcp_url
         )
-        self._conversations = Conversations(router, self._daemon.log, enabled=settings.ask.log)
-        self._app = build(
-            self._daemon.backend,
-            router,
-            self._daemon,
-            self._daemon.completions,
+        self._configuration = daemon.configuration
+        self._router = self._routed_by(settings)
+        self._conversations = Conversations(self._now, daemon.log, enabled=settings.ask.log)
+        self._other_version = asyncio.Event()
+        app = build(
+            daemon.backend,
+            self._now,
+            daemon,
+            daemon.completions,
             self._conversations,
-            self._daemon.metrics,
+            daemon.metrics,
             settings.server.max_body_bytes,
         )
+        self._app = Traffic(VersionDoor(app, self._other_version.set))
 
     async def run(self, ready_fd: int | None) -> None:
         """Serve until told to stop by a client or a signal."""
@@ -104,17 +103,50 @@ class Ingled:
             loop.add_signal_handler(number, self._stopping.set)
         await self._daemon.start()
         self._listeners.append(_Listener(self._app, self._unix))
-        if self._settings.server.tcp_port:
-            await self.serve_tcp(self._settings.server.tcp_port)
+        if port := self._configuration.now.server.tcp_port:
+            await self.serve_tcp(port)
         _tell(ready_fd, b"ready")
         self._manager.tell("READY=1")
         _log.info("listening", extra={"pid": os.getpid(), "version": __version__})
-        alive = asyncio.create_task(self._manager.keep_alive(self._daemon.summary))
+        beside = [
+            asyncio.create_task(self._manager.keep_alive(self._daemon.summary)),
+            asyncio.create_task(self._configuration.follow(self._adopt)),
+            asyncio.create_task(self._make_room()),
+        ]
         await self._stopping.wait()
         _log.info("stopping", extra={"pid": os.getpid()})
         self._manager.tell("STOPPING=1")
+        for task in beside:
+            task.cancel()
         await self._stop()
-        alive.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+
+    def _adopt(self, before: config.Settings, settings: config.Settings) -> None:
+        """The configuration was edited."""
+        self._daemon.adopt(before, settings, self._app.quiet)
+        self._router = self._routed_by(settings)
+        self._conversations.keep(settings.ask.log)
+        if settings.server.tcp_port and not self._tcp_port:
+            self._opening = asyncio.create_task(self._open_tcp(settings.server.tcp_port))
+
+    async def _open_tcp(self, port: int) -> None:
+        try:
+            await self.serve_tcp(port)
+        except UsageError as error:
+            self._configuration.problem = error.message
+
+    async def _make_room(self) -> None:
+        """End once another version is installed: the next client, or the service manager, starts that."""
+        await until_outdated(self._other_version, self._app.quiet)
+        self._stopping.set()
+
+    def _routed_by(self, settings: config.Settings) -> Router:
+        daemon = self._daemon
+        return Router(daemon.backend, daemon.local, daemon.egress, settings, daemon.using, daemon.judge)
+
+    def _now(self) -> Router:
+        """The router by the settings of the moment: what one has begun it ends by its own."""
+        return self._router
 
     async def serve_tcp(self, port: int) -> str:
         """Listen on loopback TCP too. Raises UsageError when the port is taken or another one is in use."""

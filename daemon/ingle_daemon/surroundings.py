@@ -65,6 +65,12 @@ class Surroundings:
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
+    def use(self, workspaces: Workspaces | None) -> None:
+        """Take what an index has from these from now on; None takes nothing, and forgets what was taken."""
+        if workspaces is not self._workspaces:
+            self._workspaces = workspaces
+            self._kept.clear()
+
     async def of(self, request: CompletionRequest) -> tuple[ContextPiece, ...]:
         """The pieces for this request. The first time they are looked for, if the index answers at once."""
         key = (request.root, request.filename)

@@ -160,8 +160,19 @@ def daemon_status(status: Mapping[str, Any]) -> str:
     ]
     if tcp := status.get("tcp"):
         lines.append(f"listening {tcp['url']}")
+    lines += _told_configuration(status)
     lines.append(f"log       {status.get('journal') or status['log']}")
     return "\n".join(lines)
+
+
+def _told_configuration(status: Mapping[str, Any]) -> list[str]:
+    """What of the configuration does not hold: an edit that is wrong, settings that are read later."""
+    pending = status.get("config_pending", {})
+    lines = [f"settings  {status['config_problem']}; what held before goes on"] if status.get("config_problem") else []
+    for when, what in (("at_load", "when the model is loaded next"), ("at_start", "after `ingle stop`")):
+        if names := pending.get(when):
+            lines.append(f"settings  {', '.join(names)}: {what}")
+    return lines
 
 
 def model_list(models: Mapping[str, Any]) -> str:

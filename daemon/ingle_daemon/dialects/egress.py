@@ -6,6 +6,7 @@ A key travels in a request's body, and no answer ever holds one.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -39,30 +40,31 @@ class NameBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
 
 
-def routes(egress: Egress, body_limit: int) -> list[Route]:
-    """The routes of this dialect."""
+def routes(now: Callable[[], Egress], body_limit: int) -> list[Route]:
+    """The routes of this dialect; `now` is the door under the settings of the moment."""
 
     async def ledger(request: Request) -> Response:
         count = request.query_params.get("n", str(_USUAL_RECEIPTS))
         if not count.isdigit():
             raise UsageError(f"n is {count!r}, not a number")
         bodies = request.query_params.get("bodies") == "1"
-        return json_response(await asyncio.to_thread(_ledger, egress, int(count) or None, bodies))
+        return json_response(await asyncio.to_thread(_ledger, now(), int(count) or None, bodies))
 
     async def consents(_: Request) -> Response:
+        egress = now()
         given = [{"host": host, "at": at} for host, at in sorted(egress.consent.given().items())]
         return json_response({"given": given, "configured": egress.by_configuration()})
 
     async def consent(request: Request) -> Response:
         body = await read_body(request, ConsentBody, body_limit)
         if body.given:
-            egress.consent.grant(body.host)
+            now().consent.grant(body.host)
         else:
-            egress.consent.revoke(body.host)
+            now().consent.revoke(body.host)
         return json_response({"host": body.host, "given": body.given})
 
     async def list_keys(_: Request) -> Response:
-        return json_response({"keys": await egress.keys()})
+        return json_response({"keys": await now().keys()})
 
     async def set_key(request: Request) -> Response:
         body = await read_body(request, KeyBody, body_limit)

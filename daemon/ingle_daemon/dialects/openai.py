@@ -127,7 +127,7 @@ class CompletionBody(_Common, frozen=True, kw_only=True):
     prompt: str | tuple[str, ...]
 
 
-def routes(backend: Backend, router: Router, body_limit: int) -> list[Route]:
+def routes(backend: Backend, router: Callable[[], Router], body_limit: int) -> list[Route]:
     """The routes of this dialect."""
 
     async def models(_: Request) -> Response:
@@ -137,7 +137,7 @@ def routes(backend: Backend, router: Router, body_limit: int) -> list[Route]:
     async def chat(request: Request) -> Response:
         body = await read_body(request, ChatBody, body_limit)
         _refuse_many(body)
-        events = router.ask(_to_ask(body), top_p=body.sampling.top_p, stop=body.stops)
+        events = router().ask(_to_ask(body), top_p=body.sampling.top_p, stop=body.stops)
         head = _Head("chatcmpl", "chat.completion", "local")
         return await _respond(request, body, events, head, _chat_piece, _chat_whole)
 

@@ -31,6 +31,10 @@ class Outcomes:
         self._journal = journal
         self._keep_text = keep_text
 
+    def keep_texts(self, keep: bool) -> None:
+        """Whether what comes from now on is kept with its text."""
+        self._keep_text = keep
+
     def forget_texts(self) -> None:
         """Remove the texts that were kept while `keep_text` was on, and every trace of them."""
         if self._keep_text:

@@ -27,7 +27,7 @@ from ingle_daemon.routing import budget, gate
 from ingle_daemon.routing.budget import Estimate, Price
 from ingle_daemon.routing.consent import Consent
 from ingle_daemon.routing.detectors import detectors
-from ingle_daemon.routing.ledger import Draft, Ledger, over
+from ingle_daemon.routing.ledger import Draft, Ledger, Limits, over
 from ingle_daemon.routing.redact import Redacted, Restorer, redact
 
 __all__ = ["Egress", "Prepared", "Terms"]
@@ -90,13 +90,21 @@ class Egress:
         home: str,
         *,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        known: Sequence[ApiModel] = (),
     ) -> None:
         self._settings = settings
         self._prices = prices
         self._home = home
         self.ledger = ledger
         self.consent = consent
-        self._models = _models(settings.api, pause)
+        self._pause = pause
+        self._models = _models(settings.api, pause, known)
+
+    def under(self, settings: Settings) -> Egress:
+        """The same door with other settings, for what is sent from now on. What is known of a provider stays known."""
+        self.ledger.limit(Limits(settings.budget.day, settings.budget.month))
+        known = tuple(self._models.values())
+        return Egress(settings, self.ledger, self.consent, self._prices, self._home, pause=self._pause, known=known)
 
     def candidates(self, role: Literal["default", "reasoning"]) -> list[ApiModel]:
         """The models for this role, in the order in which they are asked; empty where none is configured."""
@@ -232,12 +240,16 @@ class _Receipt:
             _log.error("a receipt cannot be closed", extra={"error": type(exc.__cause__).__name__})
 
 
-def _models(api: ApiSettings, pause: Callable[[float], Awaitable[None]]) -> dict[str, ApiModel]:
-    """By role; fallbacks have their place in the order as a name."""
+def _models(
+    api: ApiSettings, pause: Callable[[float], Awaitable[None]], known: Sequence[ApiModel]
+) -> dict[str, ApiModel]:
+    """By role; fallbacks have their place in the order as a name. Those `known` with the same settings are taken on."""
+    same = {model.settings: model for model in known}
     chosen = api.default or (api if api.model else None)  # settings made without a file have only [api] itself
     fallbacks = {f"fallback {number}": settings for number, settings in enumerate(api.fallback)}
     roles = {"default": chosen, "reasoning": api.reasoning, **fallbacks}
-    return {role: ApiModel(found, pause=pause) for role, found in roles.items() if found and found.url and found.model}
+    usable = {role: found for role, found in roles.items() if found and found.url and found.model}
+    return {role: same.get(found) or ApiModel(found, pause=pause) for role, found in usable.items()}
 
 
 def _price(model: ApiModel, listed: Listed) -> Price | None:

@@ -109,6 +109,10 @@ class Judge:
         self._disk = ThreadPoolExecutor(1, "answers")
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
 
+    def keep(self, answers: Answers | None) -> None:
+        """Where what becomes of answers is kept from now on."""
+        self._answers = answers
+
     async def close(self) -> None:
         """Wait for what is being written."""
         await asyncio.to_thread(self._disk.shutdown)

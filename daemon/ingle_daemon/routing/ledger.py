@@ -111,6 +111,10 @@ class Ledger:
     def limits(self) -> Limits:
         return self._limits
 
+    def limit(self, limits: Limits) -> None:
+        """From the next request on."""
+        self._limits = limits
+
     def reserve(self, draft: Draft) -> int:
         """Write the receipt and set its estimate aside; its number. Raises BudgetSpent when that is over the budget."""
         with self._transaction() as connection:

@@ -233,6 +233,18 @@ async def test_while_it_cannot_be_reached_the_local_one_answers_and_the_status_s
     await both.stop()
 
 
+async def test_once_offline_it_is_not_asked_any_more() -> None:
+    server = FakeServer("vllm")
+    offline = False
+    async with server.serve():
+        both = Fallback(engine_at(server), local_engine(), may=lambda: not offline)
+        assert (await answer(both, QUESTION))[0] == "all is well"
+        offline = True
+        assert (await answer(both, QUESTION))[0] == "from here"
+        assert (await both.info()).where == "local"
+        await both.stop()
+
+
 async def test_one_that_goes_between_two_questions_is_not_said_to_have_answered(tmp_path: Path) -> None:
     server = FakeServer("vllm")
     async with server.serve():

@@ -24,12 +24,20 @@ _AWAY_S = 10.0
 
 
 class Fallback(Backend):
-    """`first` while it answers, `second` while it does not."""
+    """`first` while it answers and `may` be asked, `second` while not."""
 
-    def __init__(self, first: Backend, second: Backend, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        first: Backend,
+        second: Backend,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        may: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._first = first
         self._second = second
         self._clock = clock
+        self._may = may
         self._away_until = 0.0
 
     async def start(self) -> None:
@@ -80,8 +88,8 @@ class Fallback(Backend):
 
     @property
     def _here(self) -> bool:
-        """The first was away a moment ago."""
-        return self._clock() < self._away_until
+        """The first was away a moment ago, or may not be asked."""
+        return self._clock() < self._away_until or not self._may()
 
     async def _either(self, ask: Callable[[Backend], Awaitable[_T]]) -> _T:
         if not self._here:
