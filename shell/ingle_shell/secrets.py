@@ -19,7 +19,7 @@ _WHOLE = re.compile(
     re.DOTALL,
 )
 _NAMED = re.compile(
-    r"(?P<name>[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|credential)[\w.-]*"
+    r"(?P<name>(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|credential)[\w.-]{0,64}"
     r"[\"']?\s*[=:]\s*|authorization:\s*(?:\w+\s+)?|--(?:password|token)\s+)"
     r"(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s@\"']+)",
     re.IGNORECASE,

@@ -33,8 +33,10 @@ class Found(NamedTuple):
 
 Detector = Callable[[str], Iterator[Found]]
 
-_BLOCK = 32 * 1024
+_BLOCK = 16 * 1024
 """Characters searched at once: an expression holds the interpreter until it is through."""
+_OVERLAP = 8 * 1024
+"""Characters: longer than any secret that is found so."""
 
 # --- the name of a secret, and what is assigned to it -----------------------------------------------------------------
 
@@ -258,9 +260,10 @@ def _entropy(text: str) -> float:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, str]]:
-    """The text in pieces that end with a line, each with where it begins."""
+    """The text in pieces, each with where it begins: whole lines, and of a line without end overlapping parts."""
     start = 0
     while start < len(text):
-        end = text.find("\n", start + _BLOCK) + 1 or len(text)
+        longest = start + _BLOCK + _OVERLAP
+        end = text.find("\n", start + _BLOCK, longest) + 1 or min(longest, len(text))
         yield start, text[start:end]
-        start = end
+        start = end - _OVERLAP if end == longest else end

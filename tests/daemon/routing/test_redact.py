@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +128,18 @@ def test_a_detector_that_fails_keeps_everything_here() -> None:
         redact([ChatMessage("user", "very private")], [*detectors(), broken])
     assert caught.value.exit_code == 8
     assert "very private" not in f"{caught.value}{caught.value.__cause__}"
+
+
+def test_a_line_without_end_is_searched_in_time_and_whole() -> None:
+    """Half a megabyte on one line of a stranger's repository would hold the daemon up for minutes."""
+    line = "http://" * 75_000
+    secrets = {at: f"npm_{at:036d}" for at in range(16_380, 400_000, 8_190)}
+    for at, secret in secrets.items():
+        line = f"{line[:at]} {secret} {line[at:]}"
+    began = time.process_time()
+    text = cleaned(line).messages[0].content
+    assert time.process_time() - began < 30
+    assert not [secret for secret in secrets.values() if secret in text]
 
 
 def test_values_are_not_shown_by_mistake() -> None:
