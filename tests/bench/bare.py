@@ -19,6 +19,7 @@ from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.kv import KvTable
 from ingle_daemon.engine.prepare import Preparer
 from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.sandbox import Sandbox
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf
 from ingle_daemon.fim.templates import CONTINUATION
@@ -61,12 +62,9 @@ class BareEngine:
         )
         self._runner = Runner(options)
         vocab = self._runner.vocab
-        template = ChatTemplate(
-            self._runner.chat_template,
-            bos=vocab.spelling(vocab.bos),
-            eos=vocab.spelling(vocab.eos),
-            special=vocab.special_spellings(),
-        )
+        bos, eos = vocab.spelling(vocab.bos), vocab.spelling(vocab.eos)
+        sandbox = Sandbox(self._runner.chat_template, bos=bos, eos=eos)
+        template = ChatTemplate(sandbox, special=vocab.special_spellings())
         self._preparer = Preparer(vocab, template, CONTINUATION, self._runner.n_ctx, infill_budget=2048)
         self._batch = options.batch
         self._events: list[tuple[float, Event]] = []

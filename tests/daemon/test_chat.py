@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingle_daemon.engine.chat import ChatTemplate
+from ingle_daemon.engine.sandbox import Sandbox
 from ingle_daemon.errors import NoModel, UsageError
 from ingle_daemon.protocol import ChatMessage
 
@@ -19,7 +20,7 @@ ONLY_THE_CONTENT = "{% for message in messages %}{{ message.content }}{% endfor 
 
 
 def rendered(source: str, messages: list[ChatMessage] = HELLO, *special: str) -> list[str]:
-    return ChatTemplate(source, bos="<s>", eos="</s>", special=special).render(messages)
+    return ChatTemplate(Sandbox(source, bos="<s>", eos="</s>"), special=special).render(messages)
 
 
 def test_without_a_template_it_is_chatml() -> None:

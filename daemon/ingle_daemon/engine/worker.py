@@ -33,6 +33,7 @@ from ingle_daemon.engine.prepare import Prepared, Preparer
 from ingle_daemon.engine.runner import Runner, RunnerOptions, hello, llama_version
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf, read_snapshot, write_snapshot
+from ingle_daemon.engine.template_process import TemplateProcess
 from ingle_daemon.errors import IngleError, NoMemory
 from ingle_daemon.fim.templates import CONTINUATION, Template, template_for
 from ingle_daemon.models import gguf, seal
@@ -71,6 +72,7 @@ class Worker:
         if load.seal:
             seal.check(Path(load.path), load.seal, load.name)
         gguf.check(Path(load.path))
+        templates = TemplateProcess()  # it starts while the model loads
         self._threads = load.threads or default_threads()
         self._runner = Runner(
             RunnerOptions(
@@ -84,12 +86,8 @@ class Worker:
             )
         )
         vocab = self._runner.vocab
-        template = ChatTemplate(
-            self._runner.chat_template,
-            bos=vocab.spelling(vocab.bos),
-            eos=vocab.spelling(vocab.eos),
-            special=vocab.special_spellings(),
-        )
+        templates.compile(self._runner.chat_template, bos=vocab.spelling(vocab.bos), eos=vocab.spelling(vocab.eos))
+        template = ChatTemplate(templates, special=vocab.special_spellings())
         self._fim, self._note = self._choose_template(load)
         vocab.end_at(self._fim.ends)
         budget = load.fim_tokens or infill_budget(
