@@ -7,6 +7,7 @@ providers that have none, the settings must say. A price that cannot be understo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -83,11 +84,12 @@ class PriceList:
         try:
             body = await transport.fetch(f"{url.rstrip('/')}/models", {})
             models = msgspec.json.decode(body, type=_Models).data
-        except (ApiFailed, UsageError, msgspec.DecodeError):
+        except (ApiFailed, UsageError, msgspec.DecodeError, RecursionError):
             return None  # the question itself will meet what is wrong, and say it
         kept = _Kept(time.time(), {model.id: _listed(model) for model in models})
         self._lists = {**self._read(), url: kept}
-        await asyncio.to_thread(self._write, msgspec.json.encode(self._lists))
+        with contextlib.suppress(OSError):  # a cache that cannot be written is fetched again
+            await asyncio.to_thread(self._write, msgspec.json.encode(self._lists))
         return kept
 
     def _read(self) -> dict[str, _Kept]:
@@ -108,11 +110,16 @@ class PriceList:
 def _listed(model: _Model) -> Listed:
     pricing = model.pricing or _Pricing()
     return Listed(
-        context=model.context_length if (model.context_length or 0) > 0 else None,
-        max_tokens=model.top_provider.max_completion_tokens if model.top_provider else None,
+        context=_possible(model.context_length),
+        max_tokens=_possible(model.top_provider.max_completion_tokens) if model.top_provider else None,
         price_in=_per_million(pricing.prompt),
         price_out=_per_million(pricing.completion),
     )
+
+
+def _possible(tokens: int | None) -> int | None:
+    """Less than one would set a negative price aside, which a budget takes for money."""
+    return tokens if tokens is not None and tokens > 0 else None
 
 
 def _per_million(per_token: str | float | None) -> float | None:

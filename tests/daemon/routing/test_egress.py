@@ -302,6 +302,32 @@ async def test_prices_and_context_come_from_the_providers_list(tmp_path: Path) -
         assert (mine.price.per_prompt, mine.price.per_answer) == (7.0, 4.0)
 
 
+@pytest.mark.parametrize("longest", [-1_000_000, 0])
+async def test_a_list_cannot_have_a_negative_price_set_aside(longest: int, tmp_path: Path) -> None:
+    """It would count as money that comes back, and let the next question exceed the budget."""
+    pricing = {"prompt": "0.000002", "completion": "0.000004"}
+    models = {"data": [{"id": "big", "pricing": pricing, "top_provider": {"max_completion_tokens": longest}}]}
+    async with Provider(GOOD).serve() as provider:
+        provider.models = http("200 OK", "application/json", json.dumps(models).encode())
+        text = f'[api]\nurl = "http://127.0.0.1:{provider.port}/v1"\nmodel = "big"\nallow = true\n'
+        offer = await terms(made(tmp_path, text))
+    assert offer.fit.reserved > 0
+    assert offer.estimate.nano is not None
+    assert offer.estimate.nano > 0
+
+
+async def test_a_list_that_is_none_and_a_cache_that_cannot_be_written_leave_prices_unknown(tmp_path: Path) -> None:
+    nested = b'{"data": [{"id": "big", "odd": ' + 100_000 * b"[" + 100_000 * b"]" + b"}]}"
+    async with Provider(GOOD).serve() as provider:
+        text = f'[api]\nurl = "http://127.0.0.1:{provider.port}/v1"\nmodel = "big"\nallow = true\n'
+        provider.models = http("200 OK", "application/json", nested)
+        assert (await terms(made(tmp_path, text))).price is None
+        provider.models = http("200 OK", "application/json", b'{"data": []}')
+        (tmp_path / "models.json").mkdir()
+        assert (await terms(made(tmp_path, text))).price is None
+    assert provider.listed == 2
+
+
 @pytest.fixture
 async def provider() -> AsyncIterator[Provider]:
     async with Provider(GOOD).serve() as serving:
