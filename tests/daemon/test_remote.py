@@ -124,6 +124,13 @@ async def test_what_the_provider_says_is_passed_on() -> None:
     assert error.message == f"127.0.0.1:{provider.port} answered HTTP 503: model big is overloaded"
 
 
+async def test_what_the_provider_says_is_not_read_to_any_depth() -> None:
+    body = 30_000 * b"[" + 30_000 * b"]"
+    _, error, provider = await ask(http("400 Bad Request", "application/json", body))
+    assert error is not None
+    assert error.message == f"127.0.0.1:{provider.port} answered HTTP 400"
+
+
 @pytest.mark.parametrize("kind", ["text/html", "application/json"])
 async def test_something_else_than_a_stream_is_refused(kind: str) -> None:
     _, error, _ = await ask(http("200 OK", kind, b"<html>hello</html>"))
@@ -132,8 +139,9 @@ async def test_something_else_than_a_stream_is_refused(kind: str) -> None:
     assert "as far as /v1" in error.hint
 
 
-async def test_a_stream_of_something_else_is_refused() -> None:
-    events, error, _ = await ask(stream(piece("Be"), "data: <html>"))
+@pytest.mark.parametrize("junk", ["<html>", '{"odd": ' + 100_000 * "[" + 100_000 * "]" + "}"], ids=["html", "nested"])
+async def test_a_stream_of_something_else_is_refused(junk: str) -> None:
+    events, error, _ = await ask(stream(piece("Be"), f"data: {junk}"))
     assert text_of(events) == "Be"
     assert isinstance(error, ApiFailed)
     assert "no chat completion" in error.message

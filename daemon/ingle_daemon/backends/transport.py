@@ -246,7 +246,7 @@ def _reported(usage: _Usage | None) -> Usage | None:
 def _chunk(call: Call, data: str) -> _Chunk:
     try:
         chunk = msgspec.json.decode(data, type=_Chunk)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise ApiFailed(
             f"{call.host} sent something that is no chat completion: {exc}",
             hint="Check that `[api] url` is an OpenAI-compatible API.",
@@ -303,7 +303,7 @@ async def _saying(call: Call, response: httpx2.Response) -> str:
             break
     try:
         return _quote(call, json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 

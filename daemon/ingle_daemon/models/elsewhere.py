@@ -142,7 +142,7 @@ def _ollama(models: Path) -> Iterator[Found]:
         name = _ollama_name(path.relative_to(manifests))
         try:
             layers = _manifest(path).layers
-        except (OSError, msgspec.DecodeError) as exc:
+        except (OSError, msgspec.DecodeError, RecursionError) as exc:
             yield Found(program="ollama", name=name, path=str(path), problem=f"its manifest is none: {exc}")
             continue
         weights = [layer.digest for layer in layers if layer.media_type == _MODEL_LAYER]

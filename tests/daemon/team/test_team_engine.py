@@ -14,6 +14,7 @@ from ingle_daemon.backends.price_list import PriceList
 from ingle_daemon.backends.scripted import Rule, Script, ScriptedBackend
 from ingle_daemon.backends.team.engine import TeamEngine
 from ingle_daemon.backends.team.fallback import Fallback
+from ingle_daemon.backends.team.wire import read_piece
 from ingle_daemon.config import EngineSettings, Settings
 from ingle_daemon.errors import DoesNotFit, EngineLost, NoModel, UsageError
 from ingle_daemon.metrics import Metrics
@@ -271,6 +272,11 @@ async def test_it_is_asked_again_after_a_while() -> None:
         now[0] = 11.0
         assert (await answer(both, QUESTION))[0] == "all is well"
     await both.stop()
+
+
+def test_an_event_of_any_depth_is_no_completion() -> None:
+    with pytest.raises(EngineLost, match="no completion"):
+        read_piece('{"odd": ' + 100_000 * "[" + 100_000 * "]" + "}")
 
 
 async def test_what_has_begun_to_stream_is_not_begun_again_elsewhere() -> None:

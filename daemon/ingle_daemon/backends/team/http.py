@@ -71,7 +71,7 @@ class Http:
                 raise self._refusal(response)
             try:
                 return response.json()
-            except ValueError as exc:
+            except (ValueError, RecursionError) as exc:
                 raise EngineLost(f"{self.url}{path} answered with no JSON", hint="Check [engine] url.") from exc
 
     async def _client(self, use: str) -> httpx2.AsyncClient:
@@ -129,7 +129,7 @@ class Http:
 def _saying(response: httpx2.Response) -> str:
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     error = answer.get("error", answer) if isinstance(answer, dict) else answer
     message = error.get("message", "") if isinstance(error, dict) else error

@@ -151,7 +151,7 @@ def read_piece(data: str | bytes) -> Piece:
     """The piece in an event's data. Raises EngineLost for what is none, or says that the server failed."""
     try:
         event = msgspec.json.decode(data, type=_Event)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise EngineLost(
             "the engine at [engine] url sent something that is no completion",
             hint="Check that [engine] url is an OpenAI-compatible server.",
