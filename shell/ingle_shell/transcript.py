@@ -15,7 +15,6 @@ __all__ = ["in_log", "on_marked_screen", "on_screen"]
 _LONGEST = 4000  # characters of output: its end is what tells
 _PROMPT = re.compile(r"\x1b\]133;A[^\x07\x1b]*(?:\x07|\x1b\\)")
 _OUTPUT = re.compile(r"\x1b\]133;C[^\x07\x1b]*(?:\x07|\x1b\\)")
-_ERASED = re.compile(r"[^\n\x08]\x08")
 _OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)
 
 
@@ -48,10 +47,13 @@ def in_log(mark: str, log: str) -> str:
 
 def _as_it_looks(output: str) -> str:
     """Without what was erased by backspace or overwritten after a carriage return."""
-    output = output.replace("\r\n", "\n")
-    while (shorter := _ERASED.sub("", output)) != output:
-        output = shorter
-    return _OVERWRITTEN.sub("", output)
+    shown = list[str]()
+    for character in output.replace("\r\n", "\n"):
+        if character == "\b" and shown and shown[-1] not in "\n\b":
+            shown.pop()
+        else:
+            shown.append(character)
+    return _OVERWRITTEN.sub("", "".join(shown))
 
 
 def _last_typed(command: str, texts: list[str]) -> int | None:

@@ -65,6 +65,8 @@ def test_a_command_within_another_shell_is_part_of_what_that_shell_printed() -> 
         ("\x1b[1;31merror\x1b[0m: no\r\n", "error: no"),
         (" 1%\r 50%\r100%\r\ndone\r\n", "100%\ndone"),
         ("NN\bA\bAM\bME\bE\r\n", "NAME"),
+        ("a\r\n\b\bbc\b\b\bd\r\n", "a\nd"),
+        ("a" * 60_000 + "\b" * 60_000 + "b\r\n", "b"),  # in no more time than it takes to read
         ("a\x1b]0;title\x07b\r\n", "ab"),
     ],
 )
