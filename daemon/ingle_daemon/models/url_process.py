@@ -3,8 +3,9 @@
 The user may point it anywhere, at their own machine and network too. The server that answers may not: a redirect could
 make ingled call what only this machine can reach (a router's page, a cloud's metadata service, another daemon's port),
 in the user's name. So from an address outside, redirects lead to addresses outside only, and from https to https only;
-from one inside (`file server → storage`, both the user's own) they may lead anywhere. What counts is the address that
-is really connected to, whatever a name server says the second time it is asked.
+from one inside (`file server → storage`, both the user's own) they may lead anywhere. A name is inside where all of its
+addresses are: whose name server answers with both is outside. What counts is the address that is really connected to,
+whatever a name server says the second time it is asked.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class _Redirects:
 
     def __init__(self, url: str) -> None:
         self._typed = httpx2.URL(url)
-        self._inside = any(not _is_outside(address) for address, _ in _resolve(url))
+        addresses = [address for address, _ in _resolve(url)]
+        self._inside = bool(addresses) and not any(map(_is_outside, addresses))
         proxies = [proxy for scheme, proxy in urllib.request.getproxies().items() if scheme != "no"]
         self._proxies = {place for proxy in proxies for place in _resolve(proxy)}
 

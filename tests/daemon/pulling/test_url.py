@@ -187,6 +187,13 @@ def test_a_name_that_means_another_address_the_second_time_is_seen_through(monke
         connect(redirects, "127.0.0.1")
 
 
+def test_a_name_that_means_an_address_inside_as_well_is_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("127.0.0.1", "93.184.216.34")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(NoModel, match="redirects into this machine or its network"):
+        connect(url_process._Redirects("http://both/tiny.gguf"), "127.0.0.1", 2375)
+
+
 def test_the_users_own_proxy_may_be_inside_and_its_neighbours_not(monkeypatch: pytest.MonkeyPatch) -> None:
     NameServer(monkeypatch, outside="93.184.216.34")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:3128")
