@@ -49,6 +49,9 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class EngineSettings(_Section, frozen=True, kw_only=True):
     model: str = ""
     """A name from the store or a path to any GGUF; empty: the store's current model. INGLE_MODEL overrides it."""
+    chat_model: str = ""
+    """Another model for questions, named in the same way; empty: the same. Where both do not fit, one at a time is
+    loaded, and questions wait for a pause in typing."""
     context: Tokens = 8192
     """Tokens of context, cut down to what the model was trained for and what the memory holds."""
     threads: Threads = 0

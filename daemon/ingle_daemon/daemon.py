@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,14 @@ from urllib.parse import urlsplit
 
 from ingle_daemon import __version__, managed, paths
 from ingle_daemon.backends.base import Backend
-from ingle_daemon.backends.local import LocalBackend
 from ingle_daemon.backends.price_list import PriceList
-from ingle_daemon.backends.residence import Residence
-from ingle_daemon.backends.scripted import ScriptedBackend
 from ingle_daemon.backends.switch import Switch
 from ingle_daemon.backends.team.engine import TeamEngine
 from ingle_daemon.backends.team.fallback import Fallback
 from ingle_daemon.completions import Completions
 from ingle_daemon.config import Settings
 from ingle_daemon.engine import frames
+from ingle_daemon.engines import Engines
 from ingle_daemon.errors import NoModel, UsageError
 from ingle_daemon.journal import open_journal
 from ingle_daemon.journal.answers import Answers
@@ -89,10 +87,17 @@ class Daemon:
             PriceList(paths.price_file()),
             str(Path.home()),
         )
-        self._residence: Residence | None = None
-        self.local = self._make_local()
-        self._power = Power(self._economize, heeded=settings.power.on_battery == "save")
-        self.backend = self._with_team(self.local)
+        self._engines = Engines(
+            settings.engine,
+            self.metrics,
+            paths.loads_file(),
+            to_complete=lambda: self._load_of(self._settings.engine.model),
+            to_answer=lambda: self._load_of(self._switch.loaded or self._answering),
+        )
+        self._power = Power(self._engines.economize, heeded=settings.power.on_battery == "save")
+        self.local = self._engines.answering
+        self.backend = self._with_team(self._engines.completing)
+        self.answering = self.backend if self.local is self._engines.completing else self._with_team(self.local)
         self._workspaces = Workspaces(paths.private_dir(paths.indexes_dir()))
         indexed = self._workspaces if settings.completion.context == "on" else None
         self._journal = open_journal(paths.journal_file())
@@ -108,6 +113,8 @@ class Daemon:
         self._power.start()
         if self._settings.engine.preload:
             await self.backend.start()
+            if self.backend is self._engines.completing:  # what a team's engine may do is loaded when it does not
+                self._engines.start_beside()
 
     async def stop(self) -> None:
         if self._reloading is not None:
@@ -117,10 +124,11 @@ class Daemon:
         await self._power.close()
         await self.completions.close()
         await self._switch.close()
-        if self._residence:
-            await self._residence.close()
+        await self._engines.stop()
         await self._workspaces.close()
         await self.backend.stop()
+        if self.answering is not self.backend:
+            await self.answering.stop()
         self.egress.ledger.close()
 
     @property
@@ -155,7 +163,7 @@ class Daemon:
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._began, 1),
-            "backend": "local" if isinstance(self.local, LocalBackend) else "scripted",
+            "backend": self._engines.kind,
             "socket": str(paths.socket_file()),
             "log": str(paths.log_file()),
             "journal": managed.JOURNAL if managed.writes_to_journal() else "",
@@ -165,7 +173,8 @@ class Daemon:
             "tcp": {"url": url} if url else None,
             "model": model,
             "broken": [f"{bad.name}: {bad.path} {bad.reason}" for bad in self._store.broken()],
-            "gpu": self._residence.status() if self._residence else {},
+            "chat": self._engines.chat_status(),
+            "gpu": self._engines.machine_status(),
             "power": self._power.status(),
             "requests": {"running": running, "queued": queued},
             "last": list(self.metrics.last),
@@ -220,11 +229,11 @@ class Daemon:
 
     async def load_model(self) -> str:
         """Have the current model in memory now; its name."""
-        return (await (self._residence.load() if self._residence else self.local.info())).name
+        return await self._engines.load()
 
     def unload_model(self) -> bool:
         """Free the model's memory until the next request; False when there was none in it."""
-        return self._residence.unload() if self._residence else False
+        return self._engines.unload()
 
     async def use_model(self, name: str) -> str:
         model = self._store.use(name)
@@ -234,11 +243,11 @@ class Daemon:
 
     def using(self, model: str) -> AbstractAsyncContextManager[None]:
         """`model`, "" for the current one, is loaded within the block. Raises NoModel when it is not installed."""
-        if model and not isinstance(self.local, LocalBackend):
+        if model and not self._engines.local:
             raise NoModel(f"the model {model!r} is not installed", hint="Only a script answers here.", wanted=model)
         if model:
             self._locate(model)
-        return self._switch.using("" if model == self.current_model() else model)
+        return self._using("" if model == self._name_of(self._answering) else model)
 
     async def find_symbol(self, root: str, name: str) -> dict[str, Any]:
         """Where `name` is defined in the workspace `root`, which is indexed from now on; whole definitions."""
@@ -270,16 +279,6 @@ class Daemon:
         except (OSError, sqlite3.Error) as error:
             _logger.warning("the journal cannot be used", extra={"error": type(error).__name__})
 
-    def _make_local(self) -> Backend:
-        kind = os.environ.get("INGLE_BACKEND", "local")
-        if kind == "local":
-            engine = self._settings.engine
-            self._residence = Residence(self._choose, engine, self.metrics, paths.loads_file())
-            return self._residence.backend
-        if kind == "scripted":
-            return ScriptedBackend.from_environment(self.metrics)
-        raise UsageError(f"INGLE_BACKEND is {kind!r}", hint="It is `local` (the default) or `scripted`.")
-
     def _with_team(self, local: Backend) -> Backend:
         """The team's engine in front of the local one, where there is one and it may be reached."""
         engine = self._settings.engine
@@ -291,11 +290,21 @@ class Daemon:
 
     # --- the model to load ---
 
-    def _choose(self) -> frames.Load:
-        """What the settings name, or the store's current model. Raises NoModel when that is not there."""
+    @property
+    def _answering(self) -> str:
+        """The model for questions, as the settings name it."""
+        return self._settings.engine.chat_model or self._settings.engine.model
+
+    @contextlib.asynccontextmanager
+    async def _using(self, model: str) -> AsyncIterator[None]:
+        async with self._engines.question(), self._switch.using(model):
+            yield
+
+    def _load_of(self, wanted: str) -> frames.Load:
+        """How to load `wanted`, "" for the store's current model. Raises NoModel when that is not there."""
         self._loaded_with = self._settings
         engine = self._settings.engine
-        name, path, seal = self._locate(self._switch.loaded or engine.model)
+        name, path, seal = self._locate(wanted)
         return frames.Load(
             name=name,
             path=str(path),
@@ -329,27 +338,25 @@ class Daemon:
 
     def current_model(self) -> str:
         """The name of the model that answers, "" where there is none."""
+        return self._name_of(self._settings.engine.model)
+
+    def _name_of(self, wanted: str) -> str:
         try:
-            return self._locate(self._settings.engine.model)[0]
+            return self._locate(wanted)[0]
         except NoModel:
             return ""
 
-    def _economize(self, on: bool) -> None:
-        if isinstance(self.local, LocalBackend):
-            self.local.economize(on)
-
     async def _load(self, _: str) -> None:
-        await self.reload()
+        await self._engines.reload_answering()
 
     async def load_if_none(self) -> None:
         """Load the current model where none could be loaded so far."""
-        if self.local.status()["state"] in ("none", "failed"):
+        if self._engines.completing.status()["state"] in ("none", "failed"):
             await self.reload()
 
     async def reload(self) -> None:
         """Load the current model anew."""
-        if isinstance(self.local, LocalBackend):
-            await self.local.reload()
+        await self._engines.reload()
 
     def _api_status(self) -> dict[str, Any]:
         model = next(iter(self.egress.candidates("default")), None)

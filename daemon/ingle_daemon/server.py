@@ -142,7 +142,7 @@ class Ingled:
 
     def _routed_by(self, settings: config.Settings) -> Router:
         daemon = self._daemon
-        return Router(daemon.backend, daemon.local, daemon.egress, settings, daemon.using, daemon.judge)
+        return Router(daemon.answering, daemon.local, daemon.egress, settings, daemon.using, daemon.judge)
 
     def _now(self) -> Router:
         """The router by the settings of the moment: what one has begun it ends by its own."""

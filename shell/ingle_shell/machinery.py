@@ -15,7 +15,7 @@ def model_lines(status: Mapping[str, Any]) -> list[str]:
     """The model, how it is loaded and why so, the GPUs, and what is to be done about them."""
     model = status["model"]
     info, plan = model.get("info") or {}, model.get("plan") or {}
-    lines = _row("model", " ".join(filter(None, [info.get("name"), f"({model['state']})"])))
+    lines = _row("model", _named(model))
     if info.get("n_ctx"):
         lines += _row("context", f"{info['n_ctx']} tokens")
     for text in (model.get("why"), info.get("note"), model.get("error")):
@@ -24,6 +24,10 @@ def model_lines(status: Mapping[str, Any]) -> list[str]:
         lines += _row("layers", _layers(plan, model["layers"]))
     for step in model.get("steps", ()):
         lines += _row("memory", f"not enough: {step}")
+    if chat := status.get("chat"):
+        lines += _row("questions", _named(chat)) + _row("", chat.get("why")) + _row("", chat.get("error"))
+        if chat.get("together") is False:
+            lines += _row("", "both models do not fit: one at a time is loaded")
     for device in _gpus(status):
         lines += _row("GPU", f"{device['description']} ({device['name']}), {_memory(device)}")
     machine = status.get("gpu") or {}
@@ -33,6 +37,11 @@ def model_lines(status: Mapping[str, Any]) -> list[str]:
     if (status.get("power") or {}).get("saving"):
         lines += _row("power", "on battery: fewer threads, nothing made ahead")
     return lines
+
+
+def _named(model: Mapping[str, Any]) -> str:
+    name = (model.get("info") or {}).get("name")
+    return f"{name} ({model['state']})" if name else f"({model['state']})"
 
 
 def _row(label: str, text: str | None) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ingle_daemon.backends.guard import Guard, slept_seconds
@@ -165,6 +166,16 @@ async def test_where_the_settings_forbid_it_nothing_is_yielded() -> None:
     world = World(yields=False)
     await world.look(2)
     world.says = reading(1800 * MIB)
+    await world.look(20)
+    assert world.engine.done.empty()
+    await world.guard.close()
+
+
+async def test_ingles_other_model_is_no_other_program() -> None:
+    world = World(neighbour=lambda: 78)
+    await world.look(2)
+    (before,) = reading(1800 * MIB).gpus
+    world.says = Reading((msgspec.structs.replace(before, processes=(*before.processes, Process(78, 1500 * MIB))),))
     await world.look(20)
     assert world.engine.done.empty()
     await world.guard.close()

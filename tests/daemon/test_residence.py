@@ -6,6 +6,7 @@ import json
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_a_model_that_is_to_stay_for_ever_is_not_counted_down(real: support.Inst
     assert status_of(real)["model"]["state"] == "ready"
 
 
-# --- a machine with a GPU, or a battery ----------------------------------------------------------------------------
+# --- a machine with a GPU ------------------------------------------------------------------------------------------
 
 
 def test_a_gpu_that_this_build_cannot_use_is_told_with_the_command(real: support.Instance, driver: StandIn) -> None:
@@ -163,6 +164,64 @@ def test_what_llama_cpp_sees_is_in_the_status(real: support.Instance) -> None:
     kinds = {device["kind"] for device in status_of(real)["gpu"]["devices"]}
     assert "cpu" in kinds
 
+
+# --- one model to complete, one to answer --------------------------------------------------------------------------
+
+HOLE = {"input_prefix": "def add(a, b):\n    return ", "input_suffix": "\n", "n_predict": 4, "temperature": 0}
+_NARROW = """
+import psutil
+from types import SimpleNamespace
+total = 8 << 30
+psutil.virtual_memory = lambda: SimpleNamespace(total=total, available=600 << 20)
+"""
+
+
+@pytest.fixture
+def pair(starter: Path) -> Iterator[support.Instance]:
+    """An instance that completes with one model and answers with another; the starter and its copy are two."""
+    made = support.new_instance(INGLE_MODEL=str(support.fim_model()))
+    made.configure(f'[engine]\nchat_model = "{starter}"\nfim_tokens = 512\n')
+    yield made
+    made.close()
+
+
+def workers_of(instance: support.Instance) -> list[psutil.Process]:
+    return [
+        child for child in psutil.Process(instance.pid).children() if "ingle_daemon.engine.worker" in child.cmdline()
+    ]
+
+
+def test_two_models_that_fit_are_both_loaded_and_each_does_its_part(pair: support.Instance) -> None:
+    load(pair)
+    wait_until(lambda: (status_of(pair)["chat"] or {}).get("state") == "ready")
+    assert len(workers_of(pair)) == 2
+    assert status_of(pair)["chat"]["together"] is True
+    done = pair.run("ask", "Say yes.", timeout=120)
+    assert done.returncode == 0, done.stderr
+    chat, code = status_of(pair)["chat"]["info"], status_of(pair)["model"]["info"]
+    assert chat["name"] in done.stderr or chat["name"] != code["name"]
+    assert pair.call("POST", "/infill", HOLE)["timings"]["predicted_n"] >= 1
+    assert len(workers_of(pair)) == 2
+    assert f"questions {chat['name']} (ready)" in pair.run("ingle", "status").stdout
+
+
+def test_two_models_that_do_not_fit_take_turns(pair: support.Instance) -> None:
+    (pair.root / "sitecustomize.py").write_text(_NARROW)
+    pair.env["PYTHONPATH"] = f"{pair.root}:{pair.env.get('PYTHONPATH', '')}"
+    assert pair.call("POST", "/infill", HOLE)["timings"]["predicted_n"] >= 1
+    done = pair.run("ask", "Say yes.", timeout=120)
+    assert done.returncode == 0, done.stderr
+    status = status_of(pair)
+    assert (status["model"]["state"], status["chat"]["state"]) == ("idle", "ready")
+    assert len(workers_of(pair)) == 1
+    assert "both models do not fit: one at a time is loaded" in pair.run("ingle", "status").stdout
+    assert pair.call("POST", "/infill", HOLE)["timings"]["predicted_n"] >= 1
+    status = status_of(pair)
+    assert (status["model"]["state"], status["chat"]["state"]) == ("ready", "idle")
+    assert len(workers_of(pair)) == 1
+
+
+# --- on battery ----------------------------------------------------------------------------------------------------
 
 _BATTERY = """
 import psutil

@@ -71,5 +71,16 @@ def test_what_is_left_to_others_and_saved_is_told() -> None:
     ]
 
 
+def test_the_model_for_questions_stands_below_the_other() -> None:
+    said = {**status(), "chat": {"state": "idle", "why": "completions need their model", "together": False}}
+    assert model_lines(said)[1:] == [
+        "questions (idle)",
+        "          completions need their model",
+        "          both models do not fit: one at a time is loaded",
+    ]
+    said["chat"] = {"state": "ready", "info": {"name": "big"}, "together": True}
+    assert model_lines(said)[1:] == ["questions big (ready)"]
+
+
 def test_a_daemon_that_says_less_is_understood() -> None:
     assert model_lines({"model": {"state": "none"}}) == ["model     (none)"]

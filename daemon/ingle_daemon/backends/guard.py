@@ -37,7 +37,8 @@ def slept_seconds() -> float:
 
 
 class Guard:
-    """One for a backend. With `yields` False it leaves the memory to nobody."""
+    """One for a backend. With `yields` False it leaves the memory to nobody. `neighbour` gives the process of ingle's
+    other model, if one is loaded: that is no other program."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Guard:
         *,
         yields: bool,
         keep_alive: float | None,
+        neighbour: Callable[[], int | None] = lambda: None,
         every: float = _EVERY_S,
         slept: Callable[[], float] = slept_seconds,
         clock: Callable[[], float] = time.monotonic,
@@ -56,6 +58,7 @@ class Guard:
         self._survey = survey
         self._yields = yields
         self._keep_alive = keep_alive
+        self._neighbour = neighbour
         self._every = every
         self._slept = slept
         self._clock = clock
@@ -130,13 +133,19 @@ class Guard:
                 await self._backend.reload()
 
     def _wanted(self, now: float) -> bool:
-        """Had it not yielded, it would still be loaded."""
-        return self._keep_alive is None or now - self._went < self._keep_alive
+        """Had it not yielded, it would still be loaded. Beside a neighbour it is loaded when it is asked."""
+        in_time = self._keep_alive is None or now - self._went < self._keep_alive
+        return in_time and self._neighbour() is None
 
     def _sample(self, gpus: tuple[Gpu, ...], now: float) -> Sample:
         fullest = min(gpus, key=lambda gpu: gpu.free_bytes or 0)
         free, total = fullest.free_bytes or 0, fullest.total_bytes or 0
         pid = self._backend.pid
-        held = [process.used_bytes for process in fullest.processes if process.pid == pid]
-        ours = sum(filter(None, held)) or (self._loading.gpu_bytes if pid is not None else 0)
-        return Sample(now, free, ours, max(total - free - ours, 0), self._backend.busy)
+        ours = _held(fullest, pid) or (self._loading.gpu_bytes if pid is not None else 0)
+        others = total - free - ours - _held(fullest, self._neighbour())
+        return Sample(now, free, ours, max(others, 0), self._backend.busy)
+
+
+def _held(gpu: Gpu, pid: int | None) -> int:
+    """Bytes of `gpu` that the process `pid` is known to hold."""
+    return sum(process.used_bytes or 0 for process in gpu.processes if process.pid == pid)

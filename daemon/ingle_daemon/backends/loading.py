@@ -77,6 +77,20 @@ class Loading:
             wanted, context=plan.context, gpu_layers=plan.gpu_layers, kv_type=plan.kv_type, batch=plan.batch
         )
 
+    def has_room(self, wanted: frames.Load, hello: frames.Hello, taken_ram: int) -> bool:
+        """Whether `wanted` fits into what is free, `taken_ram` of it not being so, and where it is fast. Blocks."""
+        shape, machine = self._shape_of(Path(wanted.path)), self._observe(hello)
+        if shape is None:
+            return False
+        left = msgspec.structs.replace(machine, ram_free_bytes=max(machine.ram_free_bytes - taken_ram, 0))
+        plan = self._planner.plan(shape, left, _wish(wanted))
+        return plan.fits and (plan.full or not machine.devices)
+
+    @property
+    def ram_bytes(self) -> int:
+        """The model's weights in memory, by the plan. The system counts them as free: they are a file's."""
+        return self._attempt.plan.needs.weights_ram if self._attempt else 0
+
     def step_down(self) -> bool:
         """It failed for memory. True when there is something less to try; `planned` then gives it."""
         last = self._attempt
@@ -115,13 +129,17 @@ class Loading:
             return None
         if shape is None:
             return None
-        wish = Wish(context=wanted.context, kv_type=wanted.kv_type, batch=wanted.batch, gpu_layers=wanted.gpu_layers)
+        wish = _wish(wanted)
         plan = self._planner.plan(shape, machine, wish)
         belongs_to = case(model, machine, wish, hello.version)
         known = self._settled.instead_of(plan, belongs_to, machine)
         if known is None:
             return _Attempt(belongs_to, shape, machine, plan)
         return _Attempt(belongs_to, shape, machine, known, steps=(f"{_difference(plan, known)}, as the last time",))
+
+
+def _wish(wanted: frames.Load) -> Wish:
+    return Wish(context=wanted.context, kv_type=wanted.kv_type, batch=wanted.batch, gpu_layers=wanted.gpu_layers)
 
 
 def _digest(path: Path) -> str:

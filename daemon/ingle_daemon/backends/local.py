@@ -145,6 +145,16 @@ class LocalBackend(Backend):
         loaded = self._worker is not None and self._ready is not None and self._ready.done()
         return self._worker.pid if loaded and self._worker else None
 
+    @property
+    def resident(self) -> bool:
+        """A model takes memory, or is about to."""
+        return self._ready is not None and not (self._ready.done() and self._ready.exception())
+
+    async def gone(self) -> None:
+        """Wait until a model that was unloaded holds nothing any more."""
+        if self._unloading is not None:
+            await asyncio.shield(self._unloading)
+
     async def info(self) -> ModelInfo:
         await self._ensure_worker()
         assert self._ready is not None

@@ -22,29 +22,29 @@ class Survey:
     def __init__(self, read: Callable[[], gpu.Reading] = gpu.read, ram: Callable[[], Memory] = memory) -> None:
         self._read = read
         self._ram = ram
-        self._hello: Hello | None = None
+        self.hello: Hello | None = None
         self._reading = gpu.Reading()
         self.reserve = 0
         """Bytes of each GPU that are to stay free: another program needs them."""
 
     def look(self, hello: Hello) -> Machine:
         """The machine as it is now, for the planner."""
-        self._hello, self._reading = hello, self._read()
+        self.hello, self._reading = hello, self._read()
         return machine(hello.devices, self._reading, self._ram(), self.reserve)
 
     def watch(self) -> tuple[gpu.Reading, tuple[gpu.Gpu, ...]]:
         """What the driver says now, and those of its GPUs that llama.cpp uses."""
         reading = self._read()
-        seen = used_gpus(self._hello.devices) if self._hello else ()
+        seen = used_gpus(self.hello.devices) if self.hello else ()
         found = (counterpart(each, reading.gpus) for each in seen)
         return reading, tuple(each for each in found if each)
 
     def status(self) -> dict[str, object]:
         """`devices` are llama.cpp's own list; `advice` is what to do so that a GPU is used, or empty."""
-        if self._hello is None:
+        if self.hello is None:
             return {"devices": [], "advice": ""}
         return {
-            "devices": list(self._hello.devices),
-            "advice": advice(self._hello.backends, self._hello.devices, self._reading),
-            "llama_cpp": self._hello.version,
+            "devices": list(self.hello.devices),
+            "advice": advice(self.hello.backends, self.hello.devices, self._reading),
+            "llama_cpp": self.hello.version,
         }
