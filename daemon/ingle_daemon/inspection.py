@@ -19,8 +19,10 @@ import msgspec
 from ingle_daemon import __version__, config, paths
 from ingle_daemon.backends import transport
 from ingle_daemon.config import ProviderSettings, Settings
+from ingle_daemon.engine.frames import Hello
 from ingle_daemon.errors import ApiRefused, IngleError, NoModel, UsageError
-from ingle_daemon.models import catalog, gguf
+from ingle_daemon.models import catalog, gguf, gpu
+from ingle_daemon.models.binding import advice
 from ingle_daemon.models.store import Store
 from ingle_daemon.routing.consent import Consent
 from ingle_daemon.routing.privacy import rule_files
@@ -56,12 +58,36 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Llama(msgspec.Struct, frozen=True, kw_only=True):
-    """The binding, and what llama.cpp was built for."""
+    """The binding, what llama.cpp was built for, and the devices that it computes on."""
 
     version: str = ""
-    gpu_offload: bool = False
-    system: str = ""
+    backends: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    flags: str = ""
     problem: str = ""
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What `engine/about.py` prints."""
+
+    hello: Hello
+    flags: str
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """One of NVIDIA's, as its driver describes it."""
+
+    name: str
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+class Gpus(msgspec.Struct, frozen=True, kw_only=True):
+    """`advice` is what to do so that a GPU is used; "" where it is, or where there is none."""
+
+    found: tuple[Gpu, ...] = ()
+    driver: str = ""
+    advice: str = ""
 
 
 class Keyring(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +116,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     configuration: Configuration
     model: Model
     llama: Llama
+    gpus: Gpus
     keyring: Keyring
     providers: tuple[Provider, ...]
     rule_files: tuple[RuleFile, ...]
@@ -98,8 +125,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 async def inspect(folder: Path) -> Report:
     """Everything, for somebody who stands in `folder`."""
     configuration, settings = _configuration()
-    llama, keyring, providers = await asyncio.gather(
-        _llama(),
+    (llama, gpus), keyring, providers = await asyncio.gather(
+        _engine(),
         asyncio.to_thread(_keyring),
         asyncio.gather(*(_provider(settings, api) for api in _providers(settings))),
     )
@@ -108,6 +135,7 @@ async def inspect(folder: Path) -> Report:
         configuration=configuration,
         model=_model(settings),
         llama=llama,
+        gpus=gpus,
         keyring=keyring,
         providers=tuple(providers),
         rule_files=tuple(RuleFile(path=str(path), problem=said) for path, said in rule_files(folder).items()),
@@ -159,8 +187,28 @@ def _checked(model: Model) -> Model:
     return msgspec.structs.replace(model, size_bytes=size)
 
 
-async def _llama() -> Llama:
-    """In a process of its own: importing it may crash, on a machine that its build is not for."""
+async def _engine() -> tuple[Llama, Gpus]:
+    """llama.cpp, and the GPUs beside it."""
+    about, reading = await asyncio.gather(_about(), asyncio.to_thread(gpu.read))
+    found = tuple(Gpu(name=one.name, total_bytes=one.total_bytes, free_bytes=one.free_bytes) for one in reading.gpus)
+    if isinstance(about, str):
+        return Llama(problem=about), Gpus(found=found, driver=reading.driver)
+    hello = about.hello
+    llama = Llama(
+        version=hello.version,
+        backends=hello.backends,
+        devices=tuple(f"{device.description or device.name} ({device.backend})" for device in hello.devices),
+        flags=about.flags,
+    )
+    told = advice(hello.backends, hello.devices, reading)
+    return llama, Gpus(found=found, driver=reading.driver, advice=told)
+
+
+async def _about() -> _About | str:
+    """What llama.cpp says of itself, or why it cannot.
+
+    In a process of its own: importing it may crash, on a machine that its build is not for.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ingle_daemon.engine.about"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -171,7 +219,7 @@ async def _llama() -> Llama:
     try:
         printed, complained = await asyncio.wait_for(process.communicate(), _LLAMA_S)
     except asyncio.TimeoutError:
-        return Llama(problem=f"it could not be imported in {_LLAMA_S:g} s")
+        return f"it could not be imported in {_LLAMA_S:g} s"
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -179,8 +227,8 @@ async def _llama() -> Llama:
             await process.wait()
     if process.returncode:
         last = complained.decode(errors="replace").strip().rpartition("\n")[2]
-        return Llama(problem=last or f"importing it ended with status {process.returncode}")
-    return msgspec.json.decode(printed, type=Llama)
+        return last or f"importing it ended with status {process.returncode}"
+    return msgspec.json.decode(printed, type=_About)
 
 
 def _keyring() -> Keyring:

@@ -32,7 +32,7 @@ __all__ = [
     "RunnerOptions",
     "Sampler",
     "Vocabulary",
-    "build_facts",
+    "build_flags",
     "hello",
     "llama_version",
 ]
@@ -399,13 +399,9 @@ def llama_version() -> str:
     return str(llama.__version__)
 
 
-def build_facts() -> dict[str, object]:
-    """The binding's version, and what llama.cpp was built for."""
-    return {
-        "version": llama_version(),
-        "gpu_offload": bool(llama.llama_supports_gpu_offload()),
-        "system": llama.llama_print_system_info().decode(errors="replace").strip(" |"),
-    }
+def build_flags() -> str:
+    """What llama.cpp was built for, in its own words."""
+    return str(llama.llama_print_system_info().decode(errors="replace").strip(" |"))
 
 
 def hello() -> Hello:

@@ -92,9 +92,18 @@ def _inspection(found: Inspection | None) -> dict[str, Any] | None:
     return {
         "llama": {
             "version": found.llama.version,
-            "gpu_offload": found.llama.gpu_offload,
-            "system": found.llama.system,
+            "backends": list(found.llama.backends),
+            "devices": list(found.llama.devices),
+            "flags": found.llama.flags,
             "loads": not found.llama.problem,
+        },
+        "gpus": {
+            "found": [
+                {"name": gpu.name, "total_bytes": gpu.total_bytes, "free_bytes": gpu.free_bytes}
+                for gpu in found.gpus.found
+            ],
+            "driver": found.gpus.driver,
+            "used": not found.gpus.advice,
         },
         "model": {
             "name": model.name if model.in_catalog else "",

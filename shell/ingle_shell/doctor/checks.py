@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
-from ingle_shell.doctor.facts import Configuration, Facts, Folder, Inspection, Provider
+from ingle_shell.doctor.facts import Configuration, Facts, Folder, Gpu, Inspection, Provider
 from ingle_shell.render import size
 
 __all__ = ["CHECKS", "Finding", "Level", "examine"]
@@ -106,8 +107,25 @@ def _llama(_: Facts, found: Inspection) -> _Judged:
     if llama.problem:
         fix = "pip install --force-reinstall --no-cache-dir llama-cpp-python"
         return "problem", f"llama.cpp cannot be loaded: {llama.problem}", fix
-    build = "with GPU offload" if llama.gpu_offload else "for the CPU alone"
-    return "ok", f"llama-cpp-python {llama.version}, built {build}: {_flags(llama.system)}", ""
+    return "ok", f"llama-cpp-python {llama.version} for {', '.join(llama.backends)}: {_flags(llama.flags)}", ""
+
+
+def _gpu(_: Facts, found: Inspection) -> _Judged:
+    gpus = found.gpus
+    told = "; ".join(_told_gpu(gpu) for gpu in gpus.found)
+    if gpus.advice:
+        command = re.search(r":\s+(\S+ -m pip install .+)", gpus.advice)
+        return "warning", gpus.advice[: command.start()] if command else gpus.advice, command[1] if command else ""
+    used = [device for device in found.llama.devices if not device.endswith("(cpu)")]
+    if used:
+        return "ok", f"llama.cpp uses {', '.join(used)}" + (f"; {told}, driver {gpus.driver}" if told else ""), ""
+    return "ok", "no GPU that llama.cpp could use: the CPU computes", ""
+
+
+def _told_gpu(gpu: Gpu) -> str:
+    if gpu.total_bytes is None or gpu.free_bytes is None:
+        return gpu.name
+    return f"{gpu.name}: {size(gpu.free_bytes)} of {size(gpu.total_bytes)} free"
 
 
 def _flags(system: str) -> str:
@@ -285,6 +303,7 @@ CHECKS: tuple[tuple[str, Callable[[Facts], _Judged]], ...] = (
     ("daemon", _daemon),
     ("socket", _socket),
     ("llama.cpp", _of_inspection(_llama)),
+    ("gpu", _of_inspection(_gpu)),
     ("model", _of_inspection(_model)),
     ("completion", _of_inspection(_completion)),
     ("configuration", _of_inspection(_configuration)),

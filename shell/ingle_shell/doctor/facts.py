@@ -12,6 +12,8 @@ __all__ = [
     "Configuration",
     "Facts",
     "Folder",
+    "Gpu",
+    "Gpus",
     "Inspection",
     "Keyring",
     "Llama",
@@ -96,9 +98,26 @@ class Model(_Fact, frozen=True, kw_only=True):
 
 class Llama(_Fact, frozen=True, kw_only=True):
     version: str = ""
-    gpu_offload: bool = False
-    system: str = ""
+    backends: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    flags: str = ""
     problem: str = ""
+
+
+class Gpu(_Fact, frozen=True, kw_only=True):
+    """`total_bytes` None: it has no memory of its own."""
+
+    name: str
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+class Gpus(_Fact, frozen=True, kw_only=True):
+    """`advice` is what to do so that a GPU is used; "" where it is, or where there is none."""
+
+    found: tuple[Gpu, ...] = ()
+    driver: str = ""
+    advice: str = ""
 
 
 class Keyring(_Fact, frozen=True, kw_only=True):
@@ -126,6 +145,7 @@ class Inspection(_Fact, frozen=True, kw_only=True):
     configuration: Configuration = Configuration()
     model: Model = Model()
     llama: Llama = Llama()
+    gpus: Gpus = Gpus()
     keyring: Keyring = Keyring()
     providers: tuple[Provider, ...] = ()
     rule_files: tuple[RuleFile, ...] = ()

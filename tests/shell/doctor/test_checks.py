@@ -12,6 +12,8 @@ from ingle_shell.doctor.facts import (
     Configuration,
     Facts,
     Folder,
+    Gpu,
+    Gpus,
     Inspection,
     Keyring,
     Llama,
@@ -32,7 +34,7 @@ SOCKET = "/run/user/1000/ingle/ingled.sock"
 INSPECTION = Inspection(
     configuration=Configuration(path="/c/config.toml", exists=True),
     model=Model(name="qwen", path="/d/qwen.gguf", size_bytes=986_000_000, in_catalog=True, installed=1),
-    llama=Llama(version="0.3.36", system="CPU : AVX = 1 | OPENMP = 1"),
+    llama=Llama(version="0.3.36", backends=("cpu",), devices=("Ryzen (cpu)",), flags="CPU : AVX = 1 | OPENMP = 1"),
     keyring=Keyring(backend="keyring.backends.SecretService.Keyring", usable=True),
 )
 STATE = Folder(what="state", path="/s/ingle", private=True, exists=True, mode=0o700, free_bytes=9_000_000_000)
@@ -118,6 +120,11 @@ DOUBTFUL = {
     "a script for a model": ("daemon", answering(backend="scripted"), "unset INGLE_BACKEND"),
     "no FIM": ("completion", answering(model=RunningModel(state="ready", name="q", note="it babbles")), "model pull"),
     "a rule file that is none": ("workspace", seen(rule_files=(RuleFile(path="/w/x", problem="/w/x:1: bad"),)), "/w/x"),
+    "a GPU that lies idle": (
+        "gpu",
+        seen(gpus=Gpus(found=(Gpu(name="RTX 3050"),), advice="It lies idle. This helps:\npython -m pip install x")),
+        "python -m pip install x",
+    ),
     "a silent provider": (
         "api",
         seen(providers=(Provider(host="api.example", consent=True, asked=True, problem="it said nothing"),)),
@@ -168,6 +175,16 @@ def test_what_is_optional_is_no_fault_and_said_all_the_same() -> None:
         "editors", "ok", "Neovim without the plugin", "to have it: ingle setup neovim"
     )
     assert 'eval "$(ingle init zsh)"' in finding(bare, "shell").fix
+
+
+def test_a_gpu_that_is_used_is_told_with_its_memory() -> None:
+    gpu = Gpu(name="RTX 3050", total_bytes=4 << 30, free_bytes=3 << 30)
+    llama = Llama(version="1", devices=("RTX 3050 (cuda)", "Ryzen (cpu)"))
+    found = finding(seen(llama=llama, gpus=Gpus(found=(gpu,), driver="550.1")), "gpu")
+    assert (found.level, found.what) == (
+        "ok",
+        "llama.cpp uses RTX 3050 (cuda); RTX 3050: 3.2 GB of 4.3 GB free, driver 550.1",
+    )
 
 
 def test_a_provider_that_wants_a_key_is_there() -> None:

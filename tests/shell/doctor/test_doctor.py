@@ -18,6 +18,7 @@ import pytest
 from ingle_daemon.inspection import _PROVIDER_S
 from ingle_shell.doctor import bundle
 from ingle_shell.doctor.facts import Facts, Program, Socket
+from nvml import StandIn, gpu
 from provider import Answer as Reply
 from provider import Provider, http
 from shell.fake_daemon import Answer, fake_daemon
@@ -160,6 +161,17 @@ def test_the_line_in_a_shells_file(instance: Instance, text: str, there: bool) -
     found = findings(instance, SHELL="/bin/bash")["shell"]
     assert ("bash (" in found["what"]) is there
     assert (found["fix"] == "") is there
+
+
+def test_a_build_for_the_cpu_beside_a_gpu_is_told_with_the_command_that_installs_the_other(
+    instance: Instance, driver: StandIn
+) -> None:
+    driver.says(gpu("NVIDIA GeForce RTX 3050"))
+    found = findings(instance, **driver.env)["gpu"]
+    assert found["level"] == "warning"
+    assert "RTX 3050 is not used: this llama-cpp-python is built without CUDA" in found["what"]
+    assert "-m pip install" in found["fix"]
+    assert found["fix"].endswith("llama-cpp-python>=0.3.36'")
 
 
 # --- providers ------------------------------------------------------------------------------------------------------
