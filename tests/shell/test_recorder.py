@@ -157,9 +157,10 @@ FAILS = "sh -c 'echo x >>count; echo broken password=hunter2; printf \"\\033[?10
 def test_the_model_gets_the_output_of_the_failure_without_secrets_and_nothing_is_run_again(
     instance: Instance, start: Start, name: str
 ) -> None:
-    output = r"exit code 3(?s:.*)printed:\s*broken password=\[removed\]\s+Why"
+    output = r"exit code 3(?s:.*)printed:\s*broken password=\[removed\]\s+"
     instance.script(rules=[
-        {"kind": "chat", "match": output, "answer": "With it."},
+        {"kind": "chat", "match": f"{output}Why", "answer": "With it."},
+        {"kind": "chat", "match": f"{output}Give the command", "answer": "```\nseq 3\n```"},
         {"kind": "chat", "match": "", "answer": "Without it."},
     ])  # fmt: skip
     instance.start()
@@ -169,6 +170,10 @@ def test_the_model_gets_the_output_of_the_failure_without_secrets_and_nothing_is
     child.send("ask --last\r")
     child.expect("With it|Without it")
     assert child.after == "With it"
+    child.expect_exact(PROMPT)
+    settle(child)
+    child.send("\x1bk")
+    child.expect(r"seq.*3")  # fish colours the words
     assert (instance.root / "count").read_text() == "x\n"
     (log,) = logs(instance)
     assert b"DRAWN" not in log.read_bytes()
