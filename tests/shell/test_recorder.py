@@ -105,7 +105,9 @@ def start(instance: Instance) -> Iterator[Start]:
     def start(command: str) -> pexpect.spawn[str]:
         env = {**instance.env, "ZDOTDIR": str(instance.root), "TERM": "xterm", "PS1": PROMPT}
         child = pexpect.spawn(
-            f"ingle shell {command}",
+            "/bin/sh",
+            # pexpect sets the size when the child may be running already; as it is by then, nothing changes.
+            ["-c", f"stty rows 30 cols 120; exec ingle shell {command}"],
             env=env,
             cwd=str(instance.root),
             encoding="utf-8",

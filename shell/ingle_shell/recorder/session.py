@@ -27,10 +27,10 @@ def record(argv: Sequence[str], environment: Mapping[str, str], seen: Callable[[
     Standard input and output must be a terminal. Raises OSError when there is no other one to be had, SystemExit when
     this process is told to end: the command then finds its terminal hung up, as it would without us.
     """
-    settings = termios.tcgetattr(_KEYBOARD)
+    settings, size = termios.tcgetattr(_KEYBOARD), _size()
     child, terminal = pty.fork()
     if child == 0:
-        _become(argv, environment, settings)
+        _become(argv, environment, settings, size)
     try:
         with _raw(settings), _signals(terminal):
             _relay(terminal, seen)
@@ -41,10 +41,16 @@ def record(argv: Sequence[str], environment: Mapping[str, str], seen: Callable[[
     return code if code >= 0 else 128 - code
 
 
-def _become(argv: Sequence[str], environment: Mapping[str, str], settings: list[object]) -> None:
+def _size() -> bytes:
+    """Of the user's terminal, as the kernel keeps it."""
+    return fcntl.ioctl(_SCREEN, termios.TIOCGWINSZ, bytes(8))
+
+
+def _become(argv: Sequence[str], environment: Mapping[str, str], settings: list[object], size: bytes) -> None:
     """In the child, which ends here whatever happens."""
     try:
         termios.tcsetattr(_KEYBOARD, termios.TCSANOW, settings)  # type: ignore[arg-type]
+        fcntl.ioctl(_SCREEN, termios.TIOCSWINSZ, size)  # here: the command may look before our parent does anything
         os.execvpe(argv[0], [*argv], environment)  # noqa: S606 - the user's own command
     except OSError as error:
         sys.stderr.write(f"ingle shell: cannot run {argv[0]}: {error.strerror}\n")
@@ -110,8 +116,7 @@ def _signals(terminal: int) -> Iterator[None]:
 
     def resize(_number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):
-            size = fcntl.ioctl(_SCREEN, termios.TIOCGWINSZ, bytes(8))
-            fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, _size())
 
     def leave(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
