@@ -148,9 +148,10 @@ def test_several_gpus_are_filled_together_and_pay_for_each() -> None:
 
 
 def test_memory_that_gpu_and_cpu_share_is_counted_once() -> None:
-    shared = on_gpu(12 * GIB, ram=8 * GIB, kind="metal")
-    found = plan(shape_of("qwen2.5-coder-14b-instruct"), shared, Wish())
-    assert not found.fits
+    metal = on_gpu(12 * GIB, ram=8 * GIB, kind="metal")
+    card = Device(name="Iris", kind="vulkan", free_bytes=12 * GIB, total_bytes=12 * GIB, shared=True)
+    for shared in (metal, Machine(devices=(card,), ram_free_bytes=8 * GIB, ram_total_bytes=8 * GIB)):
+        assert not plan(shape_of("qwen2.5-coder-14b-instruct"), shared, Wish()).fits
 
 
 def test_what_fits_nowhere_is_told_so() -> None:

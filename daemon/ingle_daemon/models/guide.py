@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 
 from ingle_daemon.errors import UsageError
-from ingle_daemon.models import catalog, gguf, gpu, memory
+from ingle_daemon.models import catalog, gguf, gpu
 from ingle_daemon.models.catalog import Catalog, Entry
 from ingle_daemon.models.fit import Device, Machine, Plan, Wish, plan
+from ingle_daemon.models.machine import memory
+from ingle_daemon.models.memory import room
 from ingle_daemon.models.recommend import Pick, recommend
 from ingle_daemon.models.shape import Shape
 from ingle_daemon.models.store import Installed, Store
@@ -93,12 +95,12 @@ def this_machine() -> Machine:
     is loaded would make room."""
     import psutil  # here, because a daemon that is asked nothing need not pay for it
 
-    ram = psutil.virtual_memory()
+    ram = memory()
     own = {child.pid: child.memory_info().rss for child in psutil.Process().children(recursive=True)}
     return Machine(
         devices=tuple(_device(found, frozenset(own)) for found in gpu.read().gpus if found.total_bytes),
-        ram_free_bytes=min(ram.available + sum(own.values()), ram.total),
-        ram_total_bytes=ram.total,
+        ram_free_bytes=min(ram.free_bytes + sum(own.values()), ram.total_bytes),
+        ram_total_bytes=ram.total_bytes,
         cores=os.cpu_count() or 1,
     )
 
@@ -186,6 +188,6 @@ def _pick(pick: Pick) -> dict[str, Any]:
 
 
 def _machine(machine: Machine) -> dict[str, Any]:
-    may = memory.room(machine)
+    may = room(machine)
     told: dict[str, Any] = msgspec.to_builtins(machine)
     return {**told, "usable_gpu_bytes": may.gpu, "usable_ram_bytes": may.ram}

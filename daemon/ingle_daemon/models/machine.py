@@ -56,6 +56,7 @@ def _device(seen: Seen, gpus: tuple[Gpu, ...], reserve: int) -> Device:
         kind=seen.backend,
         free_bytes=max(free - reserve, 0),
         total_bytes=known.total_bytes if known and known.total_bytes is not None else seen.total_bytes,
+        shared=seen.kind == "igpu",
     )
 
 

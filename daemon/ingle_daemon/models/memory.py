@@ -25,7 +25,7 @@ _DRIVER_BYTES = {"cuda": 600_000_000, "vulkan": 150_000_000, "metal": 50_000_000
 """What a backend takes of a device for itself: on CUDA 376 to 600 MB, measured; the others are guessed high."""
 _UNKNOWN_DRIVER_BYTES = 600_000_000
 _SHARED = ("metal",)
-"""Backends whose GPU has no memory of its own."""
+"""Backends whose GPUs never have memory of their own."""
 _LARGEST_PART = 0.4
 """Of a layer's weights, its largest tensor: those in RAM pass through the GPU where a prompt is read, one at a time."""
 
@@ -37,6 +37,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     free_bytes: int
     total_bytes: int
+    shared: bool = False
+    """Its memory is the machine's: it sits in the processor."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +90,7 @@ def room(machine: Machine) -> Room:
     """What may be used of a machine."""
     gpu = sum(max(device.free_bytes - int(device.total_bytes * MARGIN), 0) for device in machine.devices)
     ram = max(machine.ram_free_bytes - int(machine.ram_total_bytes * MARGIN), 0)
-    return Room(gpu, ram, any(device.kind in _SHARED for device in machine.devices))
+    return Room(gpu, ram, any(device.shared or device.kind in _SHARED for device in machine.devices))
 
 
 def needs_of(
