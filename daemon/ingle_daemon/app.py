@@ -101,7 +101,9 @@ class TcpDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif refusal := self._refuse(dict(scope["headers"]), scope["path"]):
-            await error_response(refusal)(scope, receive, send)
+            response = error_response(refusal)
+            response.headers["connection"] = "close"  # or the rest of its body could come for ever
+            await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -28,6 +28,7 @@ from ingle_daemon.client import READY_FD_VARIABLE
 from ingle_daemon.conversations import Conversations
 from ingle_daemon.daemon import Daemon
 from ingle_daemon.errors import DaemonUnreachable, IngleError, UsageError
+from ingle_daemon.knocking import Knocking
 from ingle_daemon.managed import Manager, inherited_socket, refuse, writes_to_journal
 from ingle_daemon.routing.router import Router
 from ingle_daemon.upgrade import Traffic, VersionDoor, until_outdated
@@ -50,9 +51,10 @@ class _Server(uvicorn.Server):
 class _Listener:
     """One uvicorn server on one socket of ours."""
 
-    def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, sock: socket.socket, http: type[asyncio.Protocol] | None = None) -> None:
         settings = uvicorn.Config(
             app,
+            http=http or "auto",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -157,7 +159,7 @@ class Ingled:
         sock = _bind_tcp(port)
         self._tcp_port = sock.getsockname()[1]
         door = TcpDoor(self._app, self._daemon.token(), self._tcp_port)
-        self._listeners.append(_Listener(door, sock))
+        self._listeners.append(_Listener(door, sock, Knocking))
         _log.info("listening on TCP", extra={"port": self._tcp_port})
         return self.tcp_url()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import socket
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 import support
 from ingle_daemon import client
 from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError, NoModel, UsageError
+from ingle_daemon.knocking import MOST
 
 QUESTION = {"messages": [{"role": "user", "content": "hello there"}]}
 
@@ -277,6 +280,43 @@ def test_tcp_does_not_serve_ingles_own_shape(door: tuple[str, str]) -> None:
     url, token = door
     status, _ = fetch(url.removesuffix("/v1") + "/ingle/token", Authorization=f"Bearer {token}")
     assert status == 404
+
+
+def _connection(url: str) -> socket.socket:
+    parts = urllib.parse.urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    return socket.create_connection((parts.hostname, parts.port), timeout=30)
+
+
+def test_who_says_half_a_word_at_the_tcp_door_is_not_waited_for(door: tuple[str, str]) -> None:
+    with _connection(door[0]) as stranger:
+        stranger.sendall(b"GET /v1/models HTTP/1.1\r\nHo")
+        assert stranger.recv(1) == b""
+
+
+def test_strangers_at_the_tcp_door_keep_nobody_from_the_socket(
+    instance: support.Instance, door: tuple[str, str]
+) -> None:
+    """Anybody on the machine can connect, and every connection takes a descriptor of the daemon's."""
+    daemon = psutil.Process(instance.pid)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST + 100):
+            knocking = stack.enter_context(_connection(door[0]))
+            knocking.sendall(b"GET /v1/models HTTP/1.1\r\nHo")
+        assert instance.call("GET", "/ingle/status")["tcp"]
+        assert len([c for c in daemon.net_connections("tcp") if c.status == "ESTABLISHED"]) <= MOST
+    assert instance.call("GET", "/ingle/status")["tcp"], "by now it has seen them leave"
+    assert fetch(f"{door[0]}/models", Authorization=f"Bearer {door[1]}")[0] == 200
+
+
+def test_who_is_refused_at_the_tcp_door_is_hung_up_on(door: tuple[str, str]) -> None:
+    with _connection(door[0]) as stranger:
+        stranger.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9999\r\n\r\nx")
+        answer = b""
+        while part := stranger.recv(4096):
+            answer += part
+    assert b"names another machine" in answer
 
 
 def test_tcp_listens_on_loopback_only(instance: support.Instance, door: tuple[str, str]) -> None:
