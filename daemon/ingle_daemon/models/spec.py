@@ -114,7 +114,7 @@ def of_catalog(entry: Entry) -> Request:
 
 def of_file(path: Path, *, name: str = "", origin: str = "", sha256: str = "") -> Request:
     """A file on this machine."""
-    if not path.is_absolute():
+    if not path.is_absolute() or "\0" in str(path):
         raise UsageError(f"{path} is no absolute path", hint="The daemon works in another folder.")
     refuse_parts(path.name)
     source = File(path=path, origin=origin or str(path))
@@ -161,7 +161,10 @@ def choose(request: Request, files: tuple[str, ...]) -> Request:
 
 
 def _of_url(text: str, sha256: str) -> Request:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets that hold no address
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"{printable(text)} is no address that can be fetched",
