@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from ingle_daemon.errors import RefusedByPrivacy
+from ingle_shell.attachments import web
 from ingle_shell.attachments.attachment import Attachment
 from support import Instance
 
@@ -183,6 +187,7 @@ class Site(BaseHTTPRequestHandler):
             ),
             "/large": ("text/plain", b"x" * (9 * 1024 * 1024)),
             "/image": ("image/png", b"\x89PNG"),
+            "/nested": ("text/html", 20_000 * b"<div>" + b"x"),
         }
         if self.path not in pages:
             self.send_error(404)
@@ -214,12 +219,33 @@ def test_a_web_page_is_reduced_to_its_text(roomy: Instance, site: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "code", "said"), [("large", 5, "8,388,608"), ("image", 2, "image/png"), ("no", 2, "404")]
+    ("page", "code", "said"),
+    [("large", 5, "8,388,608"), ("image", 2, "image/png"), ("nested", 2, "nested too deeply"), ("no", 2, "404")],
 )
 def test_a_page_that_cannot_be_sent_is_refused(roomy: Instance, site: str, page: str, code: int, said: str) -> None:
     done = roomy.run("ask", "-f", f"{site}/{page}", "why?")
     assert done.returncode == code
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("target", ["localhost", "127.0.0.1", "192.168.1.1", "169.254.169.254", "both"])
+def test_a_page_outside_leads_nowhere_inside(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    names = {"outside": ["93.184.216.34"], "both": ["93.184.216.34", "10.0.0.1"], "localhost": ["127.0.0.1", "::1"]}
+
+    def resolve(host: str, *_: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (address, 0)) for address in names.get(host, [host])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    request = httpx2.Request("GET", f"http://{target}/latest/meta-data")
+    with pytest.raises(RefusedByPrivacy, match=f"redirects into this machine or its network, to {target}"):
+        web._not_inside("outside")(request)
+    web._not_inside("outside")(httpx2.Request("GET", "http://93.184.216.35/page"))
+    web._not_inside("127.0.0.1")(request)
+
+
+def test_a_symbol_is_not_looked_for_in_a_folder_that_is_gone(roomy: Instance) -> None:
+    done = roomy.run("/bin/sh", "-c", "mkdir gone; cd gone; rmdir ../gone; ask 'what does @parse do?'")
+    assert done.stdout == "You said: what does @parse do?\n"
 
 
 def test_offline_no_page_is_fetched(instance: Instance, site: str) -> None:

@@ -14,7 +14,11 @@ __all__ = ["attach"]
 
 def attach(name: str, note: Callable[[str], object]) -> list[Attachment]:
     """The definitions of `name` in the workspace around the current folder; none where it has none."""
-    root, told = _workspace(), False
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # somebody removed it
+        return []
+    root, told = _workspace(here), False
     try:
         while True:
             answer = call("POST", "/ingle/symbol", {"root": str(root), "name": name})
@@ -26,7 +30,6 @@ def attach(name: str, note: Callable[[str], object]) -> list[Attachment]:
     except UsageError as error:  # the folder is too much for a workspace
         note(f"@{name} was not looked up: {error.message}")
         return []
-    here = Path.cwd()
     return [_attachment(name, root / each["path"], here, each) for each in answer["found"]]
 
 
@@ -35,7 +38,6 @@ def _attachment(name: str, path: Path, here: Path, found: dict[str, object]) -> 
     return Attachment(f"{shown}:{found['line']} ({name})", str(found["text"]))
 
 
-def _workspace() -> Path:
-    """The repository around the current folder, or that folder."""
-    here = Path.cwd()
+def _workspace(here: Path) -> Path:
+    """The repository around the folder, or that folder."""
     return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)

@@ -1,6 +1,14 @@
-"""A web page as text: fetched with a limit on size and time, HTML reduced to Markdown."""
+"""A web page as text: fetched with a limit on size and time, HTML reduced to Markdown.
+
+The user may name any address, their own machine and network too. A page outside may not lead there by a redirect: what
+only this machine can reach would be asked for in the user's name, and might go to an API model.
+"""
 
 from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
 
 import httpx2
 
@@ -26,8 +34,9 @@ def fetch(url: str) -> str:
         raise RefusedByPrivacy(f"cannot fetch {url}: `offline = true` keeps ingle off the network")
     agent = {"User-Agent": f"ingle/{__version__}"}
     try:
+        hooks = {"request": [_not_inside(httpx2.URL(url).host)]}
         with (
-            httpx2.Client(timeout=_SECONDS, follow_redirects=True, headers=agent) as client,
+            httpx2.Client(timeout=_SECONDS, follow_redirects=True, headers=agent, event_hooks=hooks) as client,
             client.stream("GET", url) as response,
         ):
             if response.status_code != 200:
@@ -38,6 +47,29 @@ def fetch(url: str) -> str:
         raise UsageError(f"{url} is not an address: {exc}") from exc
     except httpx2.HTTPError as exc:
         raise IngleError(f"cannot fetch {url}: {exc or type(exc).__name__}", hint="Check the network.") from exc
+
+
+def _not_inside(typed: str) -> Callable[[httpx2.Request], None]:
+    """Sees every request, redirected ones too; raises RefusedByPrivacy where one leads inside from `typed` outside."""
+    inside = not any(_outside(typed))
+
+    def check(request: httpx2.Request) -> None:
+        if not inside and request.url.host != typed and not all(_outside(request.url.host)):
+            raise RefusedByPrivacy(
+                f"{typed} redirects into this machine or its network, to {request.url.host}",
+                hint="Where you trust that address, name it itself.",
+            )
+
+    return check
+
+
+def _outside(host: str) -> list[bool]:
+    """Of each address of a host, whether it is one of the internet; a name that only a proxy knows is."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return [True]
+    return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]).is_global for each in found]
 
 
 def _body(url: str, response: httpx2.Response) -> bytes:
@@ -51,7 +83,10 @@ def _body(url: str, response: httpx2.Response) -> bytes:
 
 def _text(url: str, kind: str, body: bytes, encoding: str | None) -> str:
     if kind in ("text/html", "application/xhtml+xml"):
-        return _markdown(body, encoding)
+        try:
+            return _markdown(body, encoding)
+        except RecursionError as exc:
+            raise NotText(f"{url} is nested too deeply to be read", hint="Send the part that matters.") from exc
     if kind.startswith(("image/", "audio/", "video/", "font/")):
         raise NotText(f"{url} is not text: {kind}", hint="Send a page, text, or a PDF.")
     return text_of(url, body)
