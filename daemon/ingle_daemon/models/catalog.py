@@ -254,9 +254,7 @@ def _line_of(text: str, where: str, field: str) -> int:
         if re.match(r"\s*\[\[\s*model\s*\]\]", content):
             model += 1
             line = number if model == wanted else line
-        elif (
-            wanted in (None, model) and (key := re.match(r"\s*\[?\s*(?:model\.)?([\w-]+)", content)) and key[1] in keys
-        ):
+        elif wanted in (None, model) and _key_of(content) in keys:
             return number
     return line
 
