@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ingle_daemon import __version__, managed, paths
+from ingle_daemon.activity import Activity, look
 from ingle_daemon.backends.base import Backend
 from ingle_daemon.backends.price_list import PriceList
 from ingle_daemon.backends.switch import Switch
@@ -181,6 +182,10 @@ class Daemon:
             "workspaces": self._workspaces.status(),
             "api": self._api_status(),
         }
+
+    async def activity(self) -> Activity:
+        """What it does this moment, for whoever watches."""
+        return await look(self.status(), self.metrics, self.egress.ledger, self.judge.recent(1))
 
     def summary(self) -> str:
         """The same in a few words, for a service manager."""

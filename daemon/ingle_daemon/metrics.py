@@ -67,9 +67,14 @@ class Histogram:
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of one priority. Of requests that failed, only the generated tokens are known."""
+    """The counts of one priority. Of requests that failed, only the generated tokens are known.
+
+    `answering` of those that run have said something; `decoded` counts what is generated while it comes.
+    """
 
     running: int = 0
+    answering: int = 0
+    decoded: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     evaluated: int = 0
     reused: Counter[str] = field(default_factory=Counter)
@@ -116,12 +121,15 @@ class Metrics:
     ) -> AsyncGenerator[Started | Delta | Done, None]:
         """Hand on the events of one request and count them, however it ends."""
         number, reason, generated, done = next(self._ids), "cancelled", 0, False
-        self.tallies[priority].running += 1
+        tally, answers = self.tallies[priority], 0
+        tally.running += 1
         try:
             async with contextlib.aclosing(events):
                 async for event in events:
                     if isinstance(event, Delta):
                         generated += len(event.tokens)
+                        tally.decoded += len(event.tokens)
+                        tally.answering, answers = tally.answering + 1 - answers, 1
                     elif isinstance(event, Done):
                         done = True  # counted before the client hears of it, so that it may look at once
                         self._end(_record(number, priority, event.reason, generated, event.timings))
@@ -131,6 +139,7 @@ class Metrics:
             reason = exc.code if isinstance(exc, IngleError) else IngleError.code
             raise
         finally:
+            tally.answering -= answers
             if not done:
                 self._end(Record(number, priority, reason, generated))
 

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 
 from ingle_daemon import __version__
 from ingle_daemon.errors import IngleError
-from ingle_shell.commands import completions, daemon, doctor, egress, init, models, residence, service, setup, shell
+from ingle_shell.commands import (
+    completions,
+    daemon,
+    doctor,
+    egress,
+    init,
+    models,
+    residence,
+    service,
+    setup,
+    shell,
+    top,
+)
 from ingle_shell.screen import Screen, settle
 
 if TYPE_CHECKING:
@@ -46,6 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(as_json=False)
     parser.add_argument("-V", "--version", action="version", version=f"ingle {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for subject in (daemon, doctor, completions, models, residence, egress, init, shell, setup, service):
+    for subject in (daemon, top, doctor, completions, models, residence, egress, init, shell, setup, service):
         subject.add(commands)
     return parser

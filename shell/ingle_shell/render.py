@@ -16,6 +16,7 @@ __all__ = [
     "answer_status",
     "daemon_status",
     "doubt_notice",
+    "duration",
     "fact_lines",
     "found_models",
     "judgement_lines",
@@ -153,7 +154,7 @@ def daemon_status(status: Mapping[str, Any]) -> str:
     """`ingle status` for people."""
     requests = status["requests"]
     lines = [
-        f"ingled {status['version']}, process {status['pid']}, up {_duration(status['uptime_s'])}",
+        f"ingled {status['version']}, process {status['pid']}, up {duration(status['uptime_s'])}",
         *model_lines(status),
         *(f"broken    {bad}; `ingle model list`" for bad in status.get("broken", ())),
         f"requests  {requests['running']} running, {requests['queued']} waiting",
@@ -209,7 +210,8 @@ def verified(found: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(f"{model['model']} is as it was installed" for model in found) or "no model is installed"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as people say it, to two units: 3 h 4 min."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ingle_daemon.activity import Activity
 from ingle_daemon.conversations import Conversations
 from ingle_daemon.dialects import guide, lookup, residence
 from ingle_daemon.dialects import models as model_routes
@@ -29,6 +30,7 @@ class Control(lookup.Lookup, guide.Guided, residence.Residence, Protocol):
     """What the daemon lets its own clients do to it."""
 
     def status(self) -> dict[str, Any]: ...
+    async def activity(self) -> Activity: ...
     def request_stop(self) -> None: ...
     async def serve_tcp(self, port: int) -> str: ...
     def token(self) -> str: ...
@@ -60,6 +62,9 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
     async def status(_: Request) -> Response:
         return json_response(control.status())
 
+    async def activity(request: Request) -> Response:
+        return await answer(request, control.activity())
+
     async def stop(_: Request) -> Response:
         control.request_stop()
         return json_response({"stopping": True})
@@ -85,6 +90,7 @@ def routes(control: Control, conversations: Conversations, body_limit: int) -> l
         *guide.routes(control, body_limit),
         *residence.routes(control),
         Route("/ingle/status", status),
+        Route("/ingle/activity", activity),
         Route("/ingle/stop", stop, methods=["POST"]),
         Route("/ingle/serve", serve, methods=["POST"]),
         Route("/ingle/token", token),
