@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ingle_daemon import __version__
 from ingle_daemon.errors import IngleError
 from ingle_shell.commands import (
+    bench,
     completions,
     daemon,
     doctor,
@@ -58,6 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(as_json=False)
     parser.add_argument("-V", "--version", action="version", version=f"ingle {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for subject in (daemon, top, doctor, completions, models, residence, egress, init, shell, setup, service):
+    for subject in (daemon, top, doctor, completions, models, residence, egress, init, shell, setup, service, bench):
         subject.add(commands)
     return parser
