@@ -42,12 +42,14 @@ class Speed(msgspec.Struct, frozen=True):
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """`at` counts seconds of this daemon's own clock. `spent` and `budget` are US dollars of today."""
+    """`at` counts seconds of this daemon's own clock. `chat` is the model that answers, where it is another one than
+    completes; `worker_bytes` is the memory of both. `spent` and `budget` are US dollars of today."""
 
     at: float
     version: str
     uptime_s: float
     model: dict[str, Any]
+    chat: dict[str, Any] | None
     worker_bytes: int | None
     gpus: tuple[gpu.Gpu, ...]
     work: dict[str, Work]
@@ -60,18 +62,18 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 async def look(status: dict[str, Any], metrics: Metrics, ledger: Ledger, decided: list[dict[str, Any]]) -> Activity:
     """Everything. `status` is the daemon's own, `decided` its last decisions, the newest first."""
-    model = status["model"]
-    info = model.get("info")
+    engines = [engine for engine in (status["model"], status["chat"]) if engine]
     spent, reading, worker_bytes = await asyncio.gather(
         asyncio.to_thread(ledger.spent),
         asyncio.to_thread(gpu.read),
-        asyncio.to_thread(_resident, model.get("worker_pid")),
+        asyncio.to_thread(_resident, [engine["worker_pid"] for engine in engines if "worker_pid" in engine]),
     )
     return Activity(
         at=time.monotonic(),
         version=status["version"],
         uptime_s=status["uptime_s"],
-        model={"state": model["state"], "name": info.name if info else "", "n_ctx": info.n_ctx if info else 0},
+        model=_model(status["model"]),
+        chat=_model(status["chat"]) if status["chat"] else None,
         worker_bytes=worker_bytes,
         gpus=reading.gpus,
         work=_work(metrics),
@@ -81,6 +83,11 @@ async def look(status: dict[str, Any], metrics: Metrics, ledger: Ledger, decided
         spent=dollars(spent.day),
         budget=ledger.limits.day,
     )
+
+
+def _model(engine: dict[str, Any]) -> dict[str, Any]:
+    info = engine.get("info")
+    return {"state": engine["state"], "name": info.name if info else "", "n_ctx": info.n_ctx if info else 0}
 
 
 def _work(metrics: Metrics) -> dict[str, Work]:
@@ -100,11 +107,12 @@ def _rate(newest_first: Sequence[tuple[int | None, float | None]]) -> float | No
     return next((round(1000 * count / ms, 1) for count, ms in newest_first if count and ms), None)
 
 
-def _resident(pid: int | None) -> int | None:
-    """The memory of the process, its model's pages included; None where there is none."""
+def _resident(pids: list[int]) -> int | None:
+    """The memory of the processes, their models' pages included; None where there is none."""
     import psutil  # here, because only who watches should pay for it
 
-    if pid is not None:
+    sizes = []
+    for pid in pids:
         with contextlib.suppress(psutil.Error):  # it has just ended
-            return int(psutil.Process(pid).memory_info().rss)
-    return None
+            sizes.append(int(psutil.Process(pid).memory_info().rss))
+    return sum(sizes) if sizes else None

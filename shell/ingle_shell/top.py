@@ -60,6 +60,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     uptime_s: float
     model: Model
+    chat: Model | None = None
     work: dict[str, Work]
     worker_bytes: int | None = None
     gpus: tuple[Gpu, ...] = ()
@@ -90,7 +91,9 @@ def screen(sample: Sample, rate: Rates, history: Sequence[float] = ()) -> Render
     rows.add_column(no_wrap=True, style="bold", min_width=10)
     rows.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     rows.add_row("ingled", f"{plain(sample.version)}, up {duration(sample.uptime_s)}")
-    rows.add_row("model", f"{plain(sample.model.name)} ({sample.model.state})".strip())
+    rows.add_row("model", _told_model(sample.model))
+    if sample.chat:
+        rows.add_row("questions", _told_model(sample.chat))
     for gpu in sample.gpus:
         rows.add_row("GPU", _told_gpu(gpu))
         if gpu.total_bytes and gpu.free_bytes is not None:
@@ -105,6 +108,10 @@ def screen(sample: Sample, rate: Rates, history: Sequence[float] = ()) -> Render
     rows.add_row("route", _told_route(sample))
     rows.add_row("cost", _told_cost(sample))
     return Group(rows)
+
+
+def _told_model(model: Model) -> str:
+    return f"{plain(model.name)} ({model.state})".strip()
 
 
 def _told_gpu(gpu: Gpu) -> str:

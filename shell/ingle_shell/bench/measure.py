@@ -81,14 +81,15 @@ def _measured(name: str, plan: Plan, note: Callable[[str], None]) -> Result:
     try:
         note("loading")
         load_s = _load(name)
-        info = call("GET", "/ingle/status")["model"]["info"]
+        engine, completes = _engine_of(name)
+        info = engine["info"]
         runs = tuple(_runs(name, plan, note))
-        worker_bytes, vram_bytes = _memory()
+        worker_bytes, vram_bytes = _memory(_engine_of(name)[0]["worker_pid"])
         questions = _questions()
         note("asking what has one right answer")
         answered = _score([_answers(name, one) for one in questions.ask])
         filled = None
-        if info.get("fim"):
+        if info.get("fim") and completes:
             note("filling in what has one right line")
             filled = _score([_fills(name, one) for one in questions.fill])
     except IngleError as error:
@@ -160,16 +161,27 @@ def _ask(model: str, instruction: str, text: str, max_tokens: int) -> tuple[str,
     )
 
 
-def _memory() -> tuple[int | None, int | None]:
+def _engine_of(name: str) -> tuple[dict[str, Any], bool]:
+    """The state of the engine that has loaded it, and whether completions go there, too."""
+    status = call("GET", "/ingle/status")
+    for part in ("model", "chat"):
+        engine = status.get(part) or {}
+        if (engine.get("info") or {}).get("name") == name:
+            return engine, part == "model"
+    raise NoModel(f"{name} was loaded, and is no more", hint="Somebody else asked for another model: try again.")
+
+
+def _memory(pid: int) -> tuple[int | None, int | None]:
     """What the worker takes of the machine's memory, and of GPUs'."""
-    seen, pid = call("GET", "/ingle/activity"), call("GET", "/ingle/status")["model"].get("worker_pid")
-    used = [
-        process.get("used_bytes") or 0
-        for gpu in seen["gpus"]
-        for process in gpu.get("processes", ())
-        if process["pid"] == pid
-    ]
-    return seen["worker_bytes"], sum(used) or None
+    import psutil
+
+    gpus = call("GET", "/ingle/activity")["gpus"]
+    holders = [process for gpu in gpus for process in gpu.get("processes", ()) if process["pid"] == pid]
+    vram = sum(process.get("used_bytes") or 0 for process in holders)
+    try:
+        return int(psutil.Process(pid).memory_info().rss), vram or None
+    except psutil.Error:
+        return None, vram or None
 
 
 # --- quality --------------------------------------------------------------------------------------------------------

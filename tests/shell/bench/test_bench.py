@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 
@@ -14,7 +15,12 @@ from support import Instance
 
 IDLE = Answer({"work": {"ask": {"running": 0}}, "worker_bytes": 5, "gpus": []})
 BUSY = Answer({"work": {"ask": {"running": 1}}, "worker_bytes": 5, "gpus": []})
-READY = Answer({"model": {"state": "ready", "info": {"name": "a", "n_ctx": 512}, "worker_pid": 7}})
+
+
+def ready(*names: str) -> list[Answer]:
+    """What the status says while these are asked, one after the other."""
+    states = [{"state": "ready", "info": {"name": name, "n_ctx": 512}, "worker_pid": os.getpid()} for name in names]
+    return [Answer({"model": state}) for state in states for _ in range(2)]
 
 
 def said(text: str) -> Answer:
@@ -27,7 +33,7 @@ def models(daemon: FakeDaemon) -> FakeDaemon:
     """A daemon with two models, which say 8 to everything."""
     daemon.play("/ingle/models", Answer({"installed": [{"name": "a"}, {"name": "b"}]}))
     daemon.play("/ingle/activity", IDLE)
-    daemon.play("/ingle/status", READY)
+    daemon.play("/ingle/status", *ready("a")[:1], *ready("a", "b"))
     daemon.play("/ingle/unload", Answer({"unloaded": True}))
     daemon.play("/ingle/ask", said("8"))
     return daemon
@@ -56,7 +62,7 @@ def test_no_two_prompts_begin_alike(instance: Instance, models: FakeDaemon) -> N
 
 
 def test_a_model_that_was_not_in_memory_is_not_left_there(instance: Instance, models: FakeDaemon) -> None:
-    models.play("/ingle/status", Answer({"model": {"state": "idle"}}), READY)
+    models.play("/ingle/status", Answer({"model": {"state": "idle"}}), *ready("a"))
     instance.run("ingle", "bench", "a")
     assert [path for path, _ in models.requests][-2:] == ["/ingle/ask", "/ingle/unload"]
 
@@ -73,9 +79,19 @@ def test_who_is_being_answered_is_not_disturbed_unless_told_to(instance: Instanc
 
 def test_a_model_that_does_not_load_does_not_keep_the_others_from_it(instance: Instance, models: FakeDaemon) -> None:
     models.play("/ingle/ask", Answer({"error": {"code": "no_model", "message": "it is cut short"}}, 503), said("8"))
+    models.play("/ingle/status", *ready("a")[:1], *ready("b"))
     done = instance.run("ingle", "bench", "--json", "--repeat", "1")
     results = json.loads(done.stdout)["results"]
     assert [result["error"] for result in results] == ["it is cut short", ""]
+
+
+def test_a_model_that_answers_beside_another_is_not_asked_to_complete(instance: Instance, models: FakeDaemon) -> None:
+    own = {"state": "ready", "info": {"name": "own", "n_ctx": 1, "fim": "psm"}, "worker_pid": 1}
+    chat = {"state": "ready", "info": {"name": "a", "n_ctx": 512, "fim": "psm"}, "worker_pid": os.getpid()}
+    models.play("/ingle/status", Answer({"model": own, "chat": chat}))
+    done = instance.run("ingle", "bench", "a", "--json")
+    (result,) = json.loads(done.stdout)["results"]
+    assert (result["context"], result["filled"]) == (512, None)
 
 
 def test_an_unknown_model_is_refused_before_anything_is_done(instance: Instance, models: FakeDaemon) -> None:
