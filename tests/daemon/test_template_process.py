@@ -50,6 +50,18 @@ def test_errors_arrive_as_they_are(templates: TemplateProcess) -> None:
     assert "user and assistant in turn" in refused.value.hint
 
 
+def test_what_a_template_says_is_short_and_can_be_told(templates: TemplateProcess) -> None:
+    load(templates, "{{ raise_exception('no\\ud800' * 10_000_000) }}")
+    with pytest.raises(UsageError, match="refuses these messages: no") as refused:
+        templates.render(HELLO)
+    assert len(refused.value.message.encode()) < 1000
+
+
+def test_half_a_character_of_a_template_is_none(templates: TemplateProcess) -> None:
+    load(templates, "{{ 'a\\ud800b' }}")
+    assert templates.render(HELLO) == "a?b"
+
+
 @pytest.mark.parametrize(
     "source",
     [

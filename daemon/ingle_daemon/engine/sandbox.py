@@ -28,6 +28,7 @@ _OWN_TEXT = 1_000_000
 """Characters that a template may add of its own; real ones add some thousand."""
 _REPEATS = 4
 """How often it may repeat what it is given."""
+_LONGEST_SAYING = 300
 
 
 class Sandbox:
@@ -43,7 +44,7 @@ class Sandbox:
             self._template = environment.from_string(source or _CHATML)
         except (TemplateError, RecursionError) as exc:
             raise NoModel(
-                f"the model's chat template does not compile: {exc}", hint="Use another GGUF of this model."
+                f"the model's chat template does not compile: {_said(exc)}", hint="Use another GGUF of this model."
             ) from exc
 
     def render(self, turns: Turns) -> str:
@@ -60,10 +61,20 @@ class Sandbox:
             raise  # of this process there is nothing more to be had
         except Exception as exc:
             raise UsageError(
-                f"the model's chat template refuses these messages: {exc}",
+                f"the model's chat template refuses these messages: {_said(exc)}",
                 hint="Most templates want an optional system message, then user and assistant in turn.",
             ) from exc
-        return "".join(pieces)
+        return _encodable("".join(pieces))
+
+
+def _said(exc: Exception) -> str:
+    """What a template may have put into words itself."""
+    return _encodable(str(exc)[:_LONGEST_SAYING])
+
+
+def _encodable(text: str) -> str:
+    """A template can spell halves of characters (`'\\ud800'`), which no tokenizer and no client can be told."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _raise(message: str) -> NoReturn:
