@@ -1,1 +1,1 @@
-"""Public HTTP shapes, each translated to protocol.py and back. A dialect knows no engine."""
+"""Public HTTP shapes, each translated to protocol and back. A dialect knows no engine."""

@@ -1,6 +1,6 @@
 """ingle's own HTTP shape, `/ingle/…`: what `ask` and `ingle` speak. Only the Unix socket serves it.
 
-Streams are one JSON event a line, the types of protocol.py as they are.
+Streams are one JSON event a line, the types of protocol as they are.
 """
 
 from __future__ import annotations

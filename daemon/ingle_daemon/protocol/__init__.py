@@ -1,0 +1,131 @@
+"""Wire types: what a front end, the daemon and the engine worker say to each other. Frozen values, no behaviour.
+
+The same types travel as JSON over HTTP (`/ingle/…`) and as msgpack between the daemon and its worker. Token counts
+are in tokens, durations in milliseconds unless a name says otherwise. This package knows neither transport.
+"""
+
+from __future__ import annotations
+
+from ingle_daemon.protocol.answers import (
+    Delta,
+    Done,
+    Failed,
+    Judgement,
+    Offer,
+    Started,
+    StopReason,
+    Thinking,
+    Timings,
+    Usage,
+)
+from ingle_daemon.protocol.asking import (
+    AnswerFate,
+    AnswerOutcome,
+    AskRequest,
+    Draft,
+    Drafting,
+    Event,
+    Fit,
+    Letter,
+    Plan,
+    Reading,
+    Route,
+    Routed,
+)
+from ingle_daemon.protocol.completions import (
+    CompletionRequest,
+    Outcome,
+    OutcomeKind,
+)
+from ingle_daemon.protocol.conversations import (
+    Conversation,
+    ConversationInfo,
+    Found,
+    Keep,
+    Turn,
+)
+from ingle_daemon.protocol.models import (
+    Device,
+    Finding,
+    ImportRequest,
+    ModelInfo,
+    Pulled,
+    Pulling,
+    PullRequest,
+    Verified,
+)
+from ingle_daemon.protocol.prompts import (
+    ChatMessage,
+    ChatPrompt,
+    ContextPiece,
+    ContextSource,
+    GenerateRequest,
+    InfillPrompt,
+    Limits,
+    Priority,
+    Prompt,
+    Role,
+    Sampling,
+    TextPrompt,
+    TokenPrompt,
+)
+from ingle_daemon.protocol.values import (
+    Count,
+    Seed,
+)
+
+__all__ = [
+    "AnswerFate",
+    "AnswerOutcome",
+    "AskRequest",
+    "ChatMessage",
+    "ChatPrompt",
+    "CompletionRequest",
+    "ContextPiece",
+    "ContextSource",
+    "Conversation",
+    "ConversationInfo",
+    "Count",
+    "Delta",
+    "Device",
+    "Done",
+    "Draft",
+    "Drafting",
+    "Event",
+    "Failed",
+    "Finding",
+    "Fit",
+    "Found",
+    "GenerateRequest",
+    "ImportRequest",
+    "InfillPrompt",
+    "Judgement",
+    "Keep",
+    "Letter",
+    "Limits",
+    "ModelInfo",
+    "Offer",
+    "Outcome",
+    "OutcomeKind",
+    "Plan",
+    "Priority",
+    "Prompt",
+    "PullRequest",
+    "Pulled",
+    "Pulling",
+    "Reading",
+    "Role",
+    "Route",
+    "Routed",
+    "Sampling",
+    "Seed",
+    "Started",
+    "StopReason",
+    "TextPrompt",
+    "Thinking",
+    "Timings",
+    "TokenPrompt",
+    "Turn",
+    "Usage",
+    "Verified",
+]
