@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,11 @@ def options_in_page(page: str) -> frozenset[str]:
 def _man_pages(name: str, path: str) -> Iterator[str]:
     for folder in _man_folders(path):
         for section in ("1", "8"):
-            for file in sorted((folder / f"man{section}").glob(f"{_escaped(name)}.{section}*")):
-                with contextlib.suppress(OSError, EOFError, lzma.LZMAError):
+            for file in _matching(folder / f"man{section}", name, f".{section}"):
+                with contextlib.suppress(OSError, EOFError, lzma.LZMAError, zlib.error):
                     text = _text(file)
                     if link := re.match(r"\.so (\S+)", text):
-                        text = _text(next(iter(sorted(folder.glob(f"{_escaped(link[1])}*"))), file))
+                        text = _text(next(iter(_matching(folder, link[1])), file))
                     yield text
                     return
 
@@ -102,6 +103,11 @@ def _man_folders(path: str) -> list[Path]:
     near = Path(path).parent.parent / "share/man"
     named = [Path(part) for part in os.environ.get("MANPATH", "").split(":") if part]
     return [*named, near, Path("/usr/local/share/man"), Path("/usr/share/man")]
+
+
+def _matching(folder: Path, name: str, suffix: str = "") -> list[Path]:
+    """The files in `folder` whose names begin so. A page may name any path: one from the top is none in there."""
+    return [] if name.startswith("/") else sorted(folder.glob(f"{_escaped(name)}{suffix}*"))
 
 
 def _escaped(name: str) -> str:

@@ -224,6 +224,23 @@ def test_an_undocumented_option_is_a_complaint_with_its_source(tmp_path: Path, m
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("tool.1", b".so /etc/passwd\n"),
+        ("tool.1", b".so ../../../../etc/passwd\n"),
+        ("tool.1.gz", b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 40),
+    ],
+)
+def test_a_page_beside_a_strangers_program_may_be_anything(tmp_path: Path, name: str, page: bytes) -> None:
+    """A repository with a bin/ brings a share/man/ along."""
+    (tmp_path / "share/man/man1").mkdir(parents=True)
+    (tmp_path / "share/man/man1" / name).write_bytes(page)
+    found = documented("tool", str(tmp_path / "bin/tool"))
+    assert found is None or not found.options
+    assert documented("/bin/tool", str(tmp_path / "bin/tool")) is None
+
+
 def test_what_nothing_documents_is_not_checked_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "tool"
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
