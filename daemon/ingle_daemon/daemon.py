@@ -206,11 +206,11 @@ class Daemon:
     def token(self) -> str:
         """The bearer token of the TCP door, made on first use."""
         path = paths.token_file()
-        with contextlib.suppress(FileNotFoundError):
-            if token := path.read_text(encoding="ascii", errors="replace").strip():
-                return token  # an empty file, left by a full disk, would let everybody in
-        token = secrets.token_urlsafe(32)
         try:
+            with contextlib.suppress(FileNotFoundError):
+                if token := path.read_text(encoding="ascii", errors="replace").strip():
+                    return token  # an empty file, left by a full disk, would let everybody in
+            token = secrets.token_urlsafe(32)
             path.unlink(missing_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "w", encoding="ascii") as file:

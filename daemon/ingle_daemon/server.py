@@ -156,9 +156,10 @@ class Ingled:
             if port != self._tcp_port:
                 raise UsageError(f"ingled listens on TCP port {self._tcp_port} already", hint="`ingle stop` closes it.")
             return self.tcp_url()
+        token = self._daemon.token()
         sock = _bind_tcp(port)
         self._tcp_port = sock.getsockname()[1]
-        door = TcpDoor(self._app, self._daemon.token(), self._tcp_port)
+        door = TcpDoor(self._app, token, self._tcp_port)
         self._listeners.append(_Listener(door, sock, Knocking))
         _log.info("listening on TCP", extra={"port": self._tcp_port})
         return self.tcp_url()

@@ -351,6 +351,13 @@ def test_the_token_is_kept_and_private(instance: support.Instance) -> None:
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == (token, 0o600)
 
 
+def test_without_a_token_no_port_is_opened(instance: support.Instance) -> None:
+    (Path(instance.xdg["XDG_STATE_HOME"]) / "ingle/token").mkdir(parents=True)  # as good as a full disk
+    with pytest.raises(UsageError, match="token: Is a directory"):
+        instance.call("POST", "/ingle/serve", {"port": 0})
+    assert instance.call("GET", "/ingle/status")["tcp"] is None
+
+
 def test_an_empty_token_file_lets_nobody_in(instance: support.Instance) -> None:
     file = Path(instance.xdg["XDG_STATE_HOME"]) / "ingle/token"
     file.parent.mkdir(parents=True)
