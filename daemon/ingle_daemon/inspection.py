@@ -35,18 +35,19 @@ _LLAMA_S = 60.0
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """`problem` says what is wrong, with file and line; "" where nothing is."""
+    """`problem` says what is wrong, with file and line; "" where nothing is. `models_problem`: of `models.toml`."""
 
     path: str
     exists: bool
     problem: str = ""
+    models_problem: str = ""
     offline: bool = False
     engine_host: str = ""
     names_key: bool = False
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """The one that would be loaded. `problem`: why it cannot be."""
+    """The one that would be loaded. `problem`: why it cannot be. `in_catalog`: in the one that comes with ingle."""
 
     name: str = ""
     path: str = ""
@@ -147,17 +148,29 @@ def _configuration() -> tuple[Configuration, Settings]:
     try:
         settings = config.load()
     except UsageError as exc:
-        return Configuration(path=str(path), exists=True, problem=exc.message), Settings()
+        return (
+            Configuration(path=str(path), exists=True, problem=exc.message, models_problem=_models_problem()),
+            Settings(),
+        )
     return (
         Configuration(
             path=str(path),
             exists=path.exists(),
+            models_problem=_models_problem(),
             offline=settings.offline,
             engine_host=transport.host_of(settings.engine.url) if settings.engine.url else "",
             names_key=any(api.key for api in _providers(settings)),
         ),
         settings,
     )
+
+
+def _models_problem() -> str:
+    try:
+        catalog.load()
+    except UsageError as exc:
+        return exc.message
+    return ""
 
 
 def _model(settings: Settings) -> Model:
@@ -172,7 +185,7 @@ def _model(settings: Settings) -> Model:
         return Model(name=wanted, installed=installed, problem=exc.message, hint=exc.hint)
     if found is None:
         return Model(installed=installed, problem="no model is installed", hint="ingle model pull")
-    known = any(entry.name == found.name for entry in catalog.load().entries)
+    known = any(entry.name == found.name for entry in catalog.shipped().entries)
     return _checked(Model(name=found.name, path=str(found.path), in_catalog=known, installed=installed))
 
 

@@ -114,6 +114,7 @@ def _inspection(found: Inspection | None) -> dict[str, Any] | None:
         "configuration": {
             "exists": found.configuration.exists,
             "valid": not found.configuration.problem,
+            "models_valid": not found.configuration.models_problem,
             "offline": found.configuration.offline,
             "team_engine": bool(found.configuration.engine_host),
         },

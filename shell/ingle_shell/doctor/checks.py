@@ -162,6 +162,9 @@ def _configuration(facts: Facts, found: Inspection) -> _Judged:
     if said.problem:
         what = "; ingled keeps what it had" if facts.running and facts.running.config_problem else ""
         return "problem", f"{said.problem}{what}", f"edit {shlex.quote(said.path)}; see docs/configuration.md"
+    if said.models_problem:
+        file = said.models_problem.partition(":")[0]
+        return "problem", said.models_problem, f"edit {shlex.quote(file)}; see docs/models.md"
     if not said.exists:
         return "ok", f"no {said.path}: every setting is at its default", ""
     return "ok", f"{said.path}, every setting known{', offline' if said.offline else ''}", ""

@@ -81,6 +81,7 @@ class Configuration(_Fact, frozen=True, kw_only=True):
     path: str = ""
     exists: bool = False
     problem: str = ""
+    models_problem: str = ""
     offline: bool = False
     engine_host: str = ""
     names_key: bool = False

@@ -95,6 +95,11 @@ WRONG = {
     "a damaged model": ("model", seen(model=Model(name="q", problem="damaged", hint="ingle model rm q")), "rm q"),
     "a model that fails": ("model", answering(model=RunningModel(state="failed", error="no memory")), "model use"),
     "a bad setting": ("configuration", seen(configuration=Configuration(path="/c", problem="/c:3: bad")), "edit /c"),
+    "a bad catalog": (
+        "configuration",
+        seen(configuration=Configuration(path="/c", models_problem="/m.toml:3: bad")),
+        "edit /m.toml",
+    ),
     "a key and no keyring": (
         "keyring",
         seen(keyring=Keyring(), configuration=Configuration(names_key=True)),

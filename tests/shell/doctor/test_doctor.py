@@ -71,6 +71,13 @@ def test_what_keeps_the_daemon_from_starting_is_told_with_its_line(instance: Ins
     assert str(instance.config_file) in found["configuration"]["fix"]
 
 
+def test_a_catalog_of_the_users_that_cannot_be_read_is_told_with_its_line(instance: Instance) -> None:
+    instance.configure("")
+    instance.config_file.with_name("models.toml").write_text("[[model]]\nname = 3\n")
+    found = findings(instance)["configuration"]
+    assert (found["level"], "models.toml:2: " in found["what"]) == ("problem", True)
+
+
 def test_a_folder_that_others_may_enter_is_told_until_the_fix_is_typed(instance: Instance) -> None:
     instance.start()
     instance.log_file.parent.chmod(0o755)
