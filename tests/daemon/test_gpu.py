@@ -165,3 +165,9 @@ def test_a_process_that_reads_again_finds_what_has_changed(driver: StandIn) -> N
             reader.stdin.write(b"\n")
             assert int(reader.stdout.readline()) == free
         reader.stdin.close()
+
+
+def test_a_daemon_that_has_loaded_nothing_has_not_loaded_the_binding_either() -> None:
+    code = "import sys, ingle_daemon.server; print(*{'pynvml', 'psutil', 'llama_cpp'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
