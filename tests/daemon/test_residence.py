@@ -96,6 +96,18 @@ def test_a_context_without_memory_for_it_is_stepped_down_told_and_remembered(
     assert status_of(real)["model"]["steps"] == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process for real")
+def test_a_model_without_memory_for_the_least_of_it_is_refused_with_what_was_missing(real: support.Instance) -> None:
+    command = [sys.executable, "-c", _LIMITED, str(200 * MIB), "ingle", "load"]
+    done = real.run(*command, timeout=120)
+    assert done.returncode == 4
+    assert re.search("no memory for (the model|a context|/)", done.stderr), done.stderr
+    model = status_of(real)["model"]
+    assert model["state"] == "failed"
+    assert model["steps"][0] == "context 8192 → 4096"
+    assert not (Path(real.xdg["XDG_STATE_HOME"]) / "ingle/loads.json").exists()
+
+
 # --- in memory and out of it ---------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ __all__ = [
 
 _ALLOCATION_FAILED = -2  # ggml's status
 _WARNING = 3  # ggml's level, and 4 is an error
+_OF_MEMORY = ("out of memory", "allocat", "outofdevicememory", "outofhostmemory", "bad_alloc")
 _complaints: deque[str] = deque(maxlen=40)
 
 
@@ -415,7 +416,7 @@ def _bound(name: str, arguments: list[Any], result: Any) -> Any:
 
 def _was_memory() -> bool:
     """Whether what llama.cpp complained of since `_complaints` was emptied is that memory did not suffice."""
-    return any(sign in text for text in _complaints for sign in ("out of memory", "allocat", "outofdevicememory"))
+    return any(sign in text for text in _complaints for sign in _OF_MEMORY)
 
 
 def _load_model(options: RunnerOptions) -> Any:
