@@ -204,10 +204,15 @@ def test_the_engine_is_loaded_anew_once_nothing_is_being_answered(real: Instance
     with real.stream("/ingle/ask", request) as events:
         follow = iter(events)
         next(event for event in follow if event["type"] == "delta")
-        real.configure("[engine]\ncontext = 1024\n")
-        now = until(real, lambda now: now["config_pending"]["at_load"])
-        assert now["model"]["worker_pid"] == before["worker_pid"]
-        assert "engine.context: when the model is loaded next" in real.run("ingle", "status").stdout
+        worker = psutil.Process(before["worker_pid"])
+        worker.suspend()  # so that the answer is not at its end before the edit is heard of
+        try:
+            real.configure("[engine]\ncontext = 1024\n")
+            now = until(real, lambda now: now["config_pending"]["at_load"])
+            assert now["model"]["worker_pid"] == before["worker_pid"]
+            assert "engine.context: when the model is loaded next" in real.run("ingle", "status").stdout
+        finally:
+            worker.resume()
         assert [event["type"] for event in follow][-1] == "done"
     after = until(real, lambda now: (now["model"].get("info") or {}).get("n_ctx") == 1024)
     assert after["config_pending"]["at_load"] == []
