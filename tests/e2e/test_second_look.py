@@ -309,7 +309,9 @@ def test_no_word_of_a_question_or_an_answer_is_in_what_is_learned_from(doubtful:
 
 def test_why_tells_of_the_last_questions(doubtful: support.Instance) -> None:
     ask(doubtful, "hard")
-    told = doubtful.run("ingle", "why").stdout
+    assert "rule" not in doubtful.run("ingle", "why", "completions").stdout
+    told = doubtful.run("ingle", "why", "questions").stdout
+    assert told in doubtful.run("ingle", "why").stdout
     assert "rule      fits" in told
     assert "confident 0." in told
     assert "then      doubted" in told

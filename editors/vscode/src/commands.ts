@@ -51,7 +51,7 @@ export function careCommands(server: Server): Commands {
       const { log } = await ask<{ log: string }>("status");
       await vscode.window.showTextDocument(vscode.Uri.file(log));
     },
-    showWhy: () => report("why"),
+    showWhy: () => report("why", "completions"),
     doctor: () => report("doctor"),
     restart: () => server.restart(),
     install: () => {

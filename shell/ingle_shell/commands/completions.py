@@ -26,6 +26,7 @@ def add(commands: Commands) -> None:
         Command(_why, decisions),
         as_json=True,
     )
+    why.add_argument("what", nargs="?", choices=("completions", "questions"), help="of these alone; both without it")
     why.add_argument("-n", dest="number", type=count, default=1, metavar="N", help="how many (1)")
     why.add_argument("--prompt", action="store_true", help="the newest one's prompt too, as the model got it")
     stats = _add(commands, "stats", "what became of completions", Command(_stats, statistics), as_json=True)
@@ -33,8 +34,12 @@ def add(commands: Commands) -> None:
 
 
 def _why(options: argparse.Namespace) -> Any:
-    told = call("GET", f"/ingle/why?n={options.number}{'&prompt=1' if options.prompt else ''}")
-    return {**told, **call("GET", f"/ingle/answers?n={options.number}")}
+    told: dict[str, Any] = {"completions": []}
+    if options.what != "questions":
+        told = call("GET", f"/ingle/why?n={options.number}{'&prompt=1' if options.prompt else ''}")
+    if options.what != "completions":
+        told |= call("GET", f"/ingle/answers?n={options.number}")
+    return told
 
 
 def _stats(options: argparse.Namespace) -> Any:

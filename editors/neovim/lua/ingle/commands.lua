@@ -151,7 +151,7 @@ local subcommands = {
   status = { run = status },
   why = {
     run = function(words)
-      run_ingle({ 'why', '-n', words[1] or '1' }, function(out)
+      run_ingle({ 'why', 'completions', '-n', words[1] or '1' }, function(out)
         show('why', out)
       end)
     end,
