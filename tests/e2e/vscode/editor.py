@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -153,10 +154,12 @@ class Window:
         self.page.keyboard.press("Control+p")
         entry = self.page.locator(".quick-input-widget input[type=text]")
         entry.fill(str(file))
-        self.page.locator(".quick-input-list .monaco-list-row", has_text=file.name).first.wait_for()
+        # Before VS Code has looked there, it lists files of like names that were open before.
+        found = self.page.locator(".quick-input-list .monaco-list-row").first
+        expect(found).to_have_attribute("aria-label", f"{file.name}, file results")
         self.page.keyboard.press("Enter")
-        editor = self.page.locator(f".editor-group-container.active .monaco-editor[data-uri$='{file}']")
-        editor.locator(".view-lines").first.click()
+        editor = f".editor-group-container.active .monaco-editor[data-uri$='{quote(str(file))}']"
+        self.page.locator(editor).locator(".view-lines").first.click()
         self.page.keyboard.press("Control+End")
         self.file = file
 

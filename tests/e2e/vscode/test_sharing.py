@@ -37,6 +37,7 @@ def test_all_editors_share_one_daemon_and_one_model(
     code.close()
     screen.close()
     support.wait_until(lambda: not pids(real, "ingle-lsp"))
-    support.wait_until(lambda: set(pids(real)) == {daemon, worker})
+    its_own = {child.pid for child in psutil.Process(worker).children(recursive=True)}
+    support.wait_until(lambda: set(pids(real)) == {daemon, worker, *its_own})
     assert real.pid == daemon
     assert psutil.Process(worker).ppid() == daemon
