@@ -156,7 +156,8 @@ class Window:
         entry.fill(str(file))
         # Before VS Code has looked there, it lists files of like names that were open before.
         found = self.page.locator(".quick-input-list .monaco-list-row").first
-        expect(found).to_have_attribute("aria-label", f"{file.name}, file results")
+        label = rf"^{re.escape(file.name)}( {re.escape(file.parent.name)})?, file results$"  # the folder, if of several
+        expect(found).to_have_attribute("aria-label", re.compile(label))
         self.page.keyboard.press("Enter")
         editor = f".editor-group-container.active .monaco-editor[data-uri$='{quote(str(file))}']"
         self.page.locator(editor).locator(".view-lines").first.click()
