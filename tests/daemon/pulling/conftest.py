@@ -9,6 +9,7 @@ import pytest
 
 from daemon.pulling.hub import FILE, Hub, make_gguf
 from ingle_daemon.models.store import Store
+from support import Instance, new_instance
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,11 @@ def hub(model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "models")
+
+
+@pytest.fixture
+def user(hub: Hub) -> Iterator[Instance]:
+    """Somebody whose hub is that one, with a scripted backend."""
+    made = new_instance(INGLE_BACKEND="scripted", HF_ENDPOINT=hub.endpoint, NO_PROXY="127.0.0.1,localhost")
+    yield made
+    made.close()

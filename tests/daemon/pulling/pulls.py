@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,8 +19,16 @@ from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.spec import Request, parse
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
+from support import Instance
+
+PULL = ("ingle", "model", "pull", f"hf:{REPO}:{FILE}", "--as", "tiny")
+"""The command that fetches the test hub's model."""
 
 Events = AsyncGenerator[Pulling | Pulled, None]
+
+
+def store_of(user: Instance) -> Store:
+    return Store(Path(user.xdg["XDG_DATA_HOME"]) / "ingle/models")
 
 
 def of_hub(sha256: str = "") -> Request:

@@ -13,23 +13,9 @@ import psutil
 import pytest
 
 from daemon.pulling.hub import FILE, PIECE, REPO, Hub
-from daemon.pulling.pulls import assert_consistent, kept
+from daemon.pulling.pulls import PULL, assert_consistent, kept, store_of
 from ingle_daemon.models.store import Store
 from support import Instance, kill, new_instance, wait_until
-
-PULL = ("ingle", "model", "pull", f"hf:{REPO}:{FILE}", "--as", "tiny")
-
-
-@pytest.fixture
-def user(hub: Hub) -> Iterator[Instance]:
-    """Somebody whose hub is that one, with a scripted backend."""
-    made = new_instance(INGLE_BACKEND="scripted", HF_ENDPOINT=hub.endpoint, NO_PROXY="127.0.0.1,localhost")
-    yield made
-    made.close()
-
-
-def store_of(user: Instance) -> Store:
-    return Store(Path(user.xdg["XDG_DATA_HOME"]) / "ingle/models")
 
 
 @contextlib.contextmanager
@@ -48,6 +34,16 @@ def wait_until_it_holds(hub: Hub, store: Store) -> None:
     assert hub.holds_at is not None
     sent = hub.holds_at - PIECE
     wait_until(lambda: kept(store) > sent)
+
+
+def goes_on(user: Instance, hub: Hub, model: bytes) -> None:
+    """Nothing of the interrupted pull is visible, and the next one fetches only what is missing."""
+    assert hub.left.wait(10)
+    assert_consistent(store_of(user))
+    there = kept(store_of(user))
+    hub.holds_at, hub.sent = None, 0
+    assert user.run(*PULL).returncode == 0
+    assert hub.sent == len(model) - there
 
 
 def test_a_pull_says_what_it_does_on_standard_error_and_nothing_else(user: Instance) -> None:
@@ -95,12 +91,7 @@ def test_ctrl_c_ends_the_download_and_the_next_pull_goes_on(user: Instance, hub:
         wait_until_it_holds(hub, store_of(user))
         command.send_signal(signal.SIGINT)
         assert command.wait(30) == 130
-    assert hub.left.wait(10)
-    assert_consistent(store_of(user))
-    there = kept(store_of(user))
-    hub.holds_at, hub.sent = None, 0
-    assert user.run(*PULL).returncode == 0
-    assert hub.sent == len(model) - there
+    goes_on(user, hub, model)
 
 
 def test_a_daemon_that_is_stopped_lets_the_next_one_go_on(user: Instance, hub: Hub, model: bytes) -> None:
@@ -109,12 +100,7 @@ def test_a_daemon_that_is_stopped_lets_the_next_one_go_on(user: Instance, hub: H
         wait_until_it_holds(hub, store_of(user))
         assert user.run("ingle", "stop").returncode == 0
         assert command.wait(30) == 3
-    assert hub.left.wait(10)
-    assert_consistent(store_of(user))
-    there = kept(store_of(user))
-    hub.holds_at, hub.sent = None, 0
-    assert user.run(*PULL).returncode == 0
-    assert hub.sent == len(model) - there
+    goes_on(user, hub, model)
 
 
 def test_two_commands_share_one_download(user: Instance, hub: Hub, model: bytes) -> None:
