@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingle_daemon.client import call
 from ingle_daemon.errors import Interrupted, NoModel
-from ingle_shell.commands import catalog
+from ingle_shell.commands import bench, catalog
 from ingle_shell.commands.base import Command
 from ingle_shell.commands.base import add as _add
 from ingle_shell.render import found_models, verified
@@ -37,6 +37,7 @@ def add(commands: Commands) -> None:
     catalog.add(model)
     _add_pull(model)
     _add_import(model)
+    bench.add(model)
     used = Command(_use, lambda answer: f"using {answer['current']}")
     use = _add(model, "use", "answer with this model", used, as_json=True)
     use.add_argument("name", metavar="NAME")

@@ -39,8 +39,11 @@ def models(daemon: FakeDaemon) -> FakeDaemon:
     return daemon
 
 
-def test_all_that_are_installed_are_measured_each_by_its_name(instance: Instance, models: FakeDaemon) -> None:
-    done = instance.run("ingle", "bench", "--json", "--repeat", "2")
+@pytest.mark.parametrize("command", [("bench",), ("model", "bench")])
+def test_all_that_are_installed_are_measured_each_by_its_name(
+    instance: Instance, models: FakeDaemon, command: tuple[str, ...]
+) -> None:
+    done = instance.run("ingle", *command, "--json", "--repeat", "2")
     results = json.loads(done.stdout)["results"]
     assert [(result["model"], result["answered"]) for result in results] == [
         ("a", {"right": 1, "of": 8}),
