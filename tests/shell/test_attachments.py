@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -237,10 +238,27 @@ def test_a_page_outside_leads_nowhere_inside(monkeypatch: pytest.MonkeyPatch, ta
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     request = httpx2.Request("GET", f"http://{target}/latest/meta-data")
-    with pytest.raises(RefusedByPrivacy, match=f"redirects into this machine or its network, to {target}"):
+    with pytest.raises(RefusedByPrivacy, match=f"leads into this machine or its network, to {target}"):
         web._not_inside("outside")(request)
     web._not_inside("outside")(httpx2.Request("GET", "http://93.184.216.35/page"))
     web._not_inside("127.0.0.1")(request)
+
+
+def test_a_name_that_led_inside_only_when_the_connection_was_made_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, site: str
+) -> None:
+    """DNS rebinding: the name is outside when it is checked, and this machine when it is connected to."""
+    resolve = socket.getaddrinfo
+
+    def rebound(host: object, port: object, *rest: Any, **more: Any) -> list[Any]:
+        if port is None:
+            return [(0, 0, 0, "", ("93.184.216.34", 0))]
+        return resolve("127.0.0.1", port, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    monkeypatch.setattr(web, "call", lambda *_: {})
+    with pytest.raises(RefusedByPrivacy, match=r"outside\.example leads into this machine or its network, to 127"):
+        web.fetch(f"http://outside.example:{httpx2.URL(site).port}/page")
 
 
 def test_a_symbol_is_not_looked_for_in_a_folder_that_is_gone(roomy: Instance) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import urllib.request
 from collections.abc import Callable
 
 import httpx2
@@ -34,7 +35,11 @@ def fetch(url: str) -> str:
         raise RefusedByPrivacy(f"cannot fetch {url}: `offline = true` keeps ingle off the network")
     agent = {"User-Agent": f"ingle/{__version__}"}
     try:
-        hooks = {"request": [_not_inside(httpx2.URL(url).host)]}
+        typed = httpx2.URL(url).host
+        hooks: dict[str, list[Callable[..., None]]] = {
+            "request": [_not_inside(typed)],
+            "response": [_not_from_inside(typed)],
+        }
         with (
             httpx2.Client(timeout=_SECONDS, follow_redirects=True, headers=agent, event_hooks=hooks) as client,
             client.stream("GET", url) as response,
@@ -51,25 +56,62 @@ def fetch(url: str) -> str:
 
 def _not_inside(typed: str) -> Callable[[httpx2.Request], None]:
     """Sees every request, redirected ones too; raises RefusedByPrivacy where one leads inside from `typed` outside."""
-    inside = not any(_outside(typed))
+    inside = _is_inside(typed)
 
     def check(request: httpx2.Request) -> None:
-        if not inside and request.url.host != typed and not all(_outside(request.url.host)):
-            raise RefusedByPrivacy(
-                f"{typed} redirects into this machine or its network, to {request.url.host}",
-                hint="Where you trust that address, name it itself.",
-            )
+        host = request.url.host
+        if not inside and host != typed and not all(map(_is_outside, _addresses(host))):
+            raise _leads_inside(typed, host)
 
     return check
 
 
-def _outside(host: str) -> list[bool]:
-    """Of each address of a host, whether it is one of the internet; a name that only a proxy knows is."""
+def _not_from_inside(typed: str) -> Callable[[httpx2.Response], None]:
+    """Sees every answer before its body; raises RefusedByPrivacy where it comes from inside, and `typed` is outside.
+
+    A name server may tell one address to who checks it, and another one to who connects.
+    """
+    known, inside = _addresses(typed), _is_inside(typed)
+
+    def check(response: httpx2.Response) -> None:
+        url = response.request.url
+        peer = response.extensions["network_stream"].get_extra_info("server_addr")[0]
+        if not inside and peer not in known and not _is_outside(peer) and not _by_proxy(url):
+            raise _leads_inside(typed, peer)
+
+    return check
+
+
+def _leads_inside(typed: str, target: str) -> RefusedByPrivacy:
+    return RefusedByPrivacy(
+        f"{typed} leads into this machine or its network, to {target}",
+        hint="Where you trust that address, name it itself.",
+    )
+
+
+def _is_inside(host: str) -> bool:
+    """It has no address of the internet; a name that only a proxy knows is outside."""
+    known = _addresses(host)
+    return bool(known) and not any(map(_is_outside, known))
+
+
+def _addresses(host: str) -> list[str]:
+    """None for a name that only a proxy knows."""
     try:
-        found = socket.getaddrinfo(host, None)
+        return [str(found[4][0]) for found in socket.getaddrinfo(host, None)]
     except (OSError, UnicodeError):
-        return [True]
-    return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]).is_global for each in found]
+        return []
+
+
+def _is_outside(address: str) -> bool:
+    """It is an address of the internet."""
+    return ipaddress.ip_address(address.partition("%")[0]).is_global
+
+
+def _by_proxy(url: httpx2.URL) -> bool:
+    """The connection is the proxy's, which may well be on this machine."""
+    proxies = urllib.request.getproxies()
+    return (url.scheme in proxies or "all" in proxies) and not urllib.request.proxy_bypass(url.host)
 
 
 def _body(url: str, response: httpx2.Response) -> bytes:
