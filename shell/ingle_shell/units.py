@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from ingle_daemon.errors import UsageError
+
 __all__ = ["LABEL", "SERVICE", "SOCKET", "Daemon", "launchd_plist", "systemd_units"]
 
 SOCKET = "ingled.socket"
@@ -93,7 +95,8 @@ WantedBy=default.target
 
 
 def systemd_units(daemon: Daemon) -> dict[str, str]:
-    """Their texts, by name."""
+    """Their texts, by name. Raises UsageError where one of the values cannot stand on a line."""
+    _refuse_control_characters(daemon)
     lines = [f"Environment={_quoted(f'{name}={value}')}\n" for name, value in sorted(daemon.environment.items())]
     return {
         SOCKET: _SOCKET_UNIT.format(socket=_listen_path(daemon)),
@@ -103,6 +106,13 @@ def systemd_units(daemon: Daemon) -> dict[str, str]:
             environment="".join(lines),
         ),
     }
+
+
+def _refuse_control_characters(daemon: Daemon) -> None:
+    """A line break in a value would begin a setting of its own."""
+    for value in (*daemon.command, daemon.socket, *daemon.environment.values()):
+        if any(character < " " for character in value):
+            raise UsageError(f"a unit of systemd cannot hold {value!r}", hint="Rename the folder, or the variable.")
 
 
 def _listen_path(daemon: Daemon) -> str:

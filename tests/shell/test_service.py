@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pexpect
 import pytest
 
+from ingle_daemon.errors import UsageError
 from ingle_shell import units
 from support import Instance
 
@@ -110,6 +112,13 @@ _LAUNCHD = {
     "EnvironmentVariables": dict,
 }
 """The keys of launchd.plist(5) that are used, and the types that it gives them."""
+
+
+def test_a_line_break_in_a_value_begins_no_setting_of_its_own() -> None:
+    setting = "a\nExecStartPre=/bin/evil"
+    for awkward in ({"socket": setting}, {"environment": {"A": setting}}):
+        with pytest.raises(UsageError, match="cannot hold"):
+            units.systemd_units(msgspec.structs.replace(DAEMON, **awkward))
 
 
 @pytest.mark.parametrize("daemon", [DAEMON, AWKWARD], ids=["usual", "awkward"])
