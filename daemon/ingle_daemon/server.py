@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -38,6 +39,8 @@ __all__ = ["main"]
 _log = logging.getLogger("ingle_daemon.server")  # run as a program, it has no name of its own
 _LOCK_PATIENCE_S = 15
 _GRACE_S = 3
+_FILES = 4096
+"""Open files and connections. A login often allows 1,024 at first, for select(2), which nothing here uses."""
 
 
 class _Server(uvicorn.Server):
@@ -240,6 +243,14 @@ def _somebody_listens() -> bool:
         return probe.connect_ex(str(paths.socket_file())) == 0
 
 
+def _allow_files() -> None:
+    """As many as this process may allow itself, `_FILES` at most."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 def _tell(ready_fd: int | None, word: bytes) -> None:
     """Answer the client that started us and waits at the other end of the pipe."""
     if ready_fd is not None:
@@ -261,6 +272,7 @@ def _serve(ready_fd: int | None) -> None:
 def _serve_on(inherited: socket.socket | None, manager: Manager, ready_fd: int | None) -> None:
     settings = config.load()
     os.umask(0o077)  # whatever this process makes, it makes for its user alone
+    _allow_files()
     try:
         paths.private_dir(paths.runtime_dir())
         paths.private_dir(paths.state_dir())

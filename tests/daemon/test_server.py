@@ -429,6 +429,12 @@ def test_resident_memory_without_a_model_is_at_most_80_mb(instance: support.Inst
     assert psutil.Process(instance.pid).memory_info().rss <= 80e6
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="another process's limits are Linux's to tell")
+def test_it_allows_itself_more_files_than_a_login_does(instance: support.Instance) -> None:
+    assert instance.run("/bin/sh", "-c", "ulimit -S -n 256 && ask hello").returncode == 0
+    assert psutil.Process(instance.pid).rlimit(psutil.RLIMIT_NOFILE)[0] >= 4096
+
+
 def test_a_held_lock_with_nobody_behind_it_is_told(instance: support.Instance) -> None:
     lock = instance.socket_file.with_name("ingled.lock")
     lock.parent.mkdir(parents=True, mode=0o700)
