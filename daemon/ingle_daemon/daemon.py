@@ -92,7 +92,7 @@ class Daemon:
             settings.engine,
             self.metrics,
             paths.loads_file(),
-            to_complete=lambda: self._load_of(self._settings.engine.model),
+            to_complete=lambda: self._load_of(self._settings.engine.model, chat=False),
             to_answer=lambda: self._load_of(self._switch.loaded or self._answering),
         )
         self._power = Power(self._engines.economize, heeded=settings.power.on_battery == "save")
@@ -305,7 +305,7 @@ class Daemon:
         async with self._engines.question(), self._switch.using(model):
             yield
 
-    def _load_of(self, wanted: str) -> frames.Load:
+    def _load_of(self, wanted: str, *, chat: bool = True) -> frames.Load:
         """How to load `wanted`, "" for the store's current model. Raises NoModel when that is not there."""
         self._loaded_with = self._settings
         engine = self._settings.engine
@@ -325,6 +325,7 @@ class Daemon:
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
             seal=seal,
+            chat=chat,
         )
 
     def _locate(self, wanted: str) -> tuple[str, Path, Seal | None]:

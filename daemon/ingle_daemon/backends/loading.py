@@ -139,7 +139,13 @@ class Loading:
 
 
 def _wish(wanted: frames.Load) -> Wish:
-    return Wish(context=wanted.context, kv_type=wanted.kv_type, batch=wanted.batch, gpu_layers=wanted.gpu_layers)
+    return Wish(
+        context=wanted.context,
+        kv_type=wanted.kv_type,
+        batch=wanted.batch,
+        gpu_layers=wanted.gpu_layers,
+        chat=wanted.chat,
+    )
 
 
 def _digest(path: Path) -> str:

@@ -83,6 +83,8 @@ class Load(_Frame, frozen=True, tag="load"):
     """The folder for KV states between two runs."""
     seal: Seal | None = None
     """What the file must be; None where it may be any."""
+    chat: bool = True
+    """It is to answer questions, not only to complete."""
 
 
 class Stop(_Frame, frozen=True, tag="stop"):
