@@ -50,6 +50,7 @@ local function daemon()
   local asked = vim.system({ program, 'status' }, { text = true, timeout = 15000 }):wait()
   if asked.code == 0 then
     health.ok(vim.trim(asked.stdout))
+    health.info('`ingle doctor` in a terminal looks at all that is outside the editor, and says what to do.')
   else
     health.warn(vim.trim(asked.stderr), 'The first completion starts the daemon. `ingle model pull` gets a model.')
   end
