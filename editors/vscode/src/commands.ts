@@ -48,8 +48,14 @@ export function careCommands(server: Server): Commands {
       server.channel.show();
     },
     showDaemonLog: async () => {
-      const { log } = await ask<{ log: string }>("status");
-      await vscode.window.showTextDocument(vscode.Uri.file(log));
+      const { log, journal } = await ask<{ log: string; journal: string }>("status");
+      if (journal) {
+        const terminal = vscode.window.createTerminal({ name: "ingled" });
+        terminal.show();
+        terminal.sendText(journal);
+      } else {
+        await vscode.window.showTextDocument(vscode.Uri.file(log));
+      }
     },
     showWhy: () => report("why", "completions"),
     doctor: () => report("doctor"),
