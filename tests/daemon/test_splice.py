@@ -233,3 +233,22 @@ def test_an_f16_cache_lends_and_comes_back_from_the_shelf_too(
         assert bench.timings[3].shelf_n >= 239
     finally:
         small.close()
+
+
+@pytest.mark.model
+def test_a_suffix_is_lent_from_the_shelf(starter: Path, code: list[int]) -> None:
+    """Near a file's beginning the prefix alone is not worth bringing back; what follows the cursor is."""
+    small = Runner(RunnerOptions(str(starter), 512, 2, -1, "auto", 64, SLOTS))
+    suffix = [5, *code[600:740]]
+    try:
+        bench = Bench(small)
+        bench.answer(0, [*code[400:430], *suffix, 7], 30)
+        bench.answer(1, code[1000:1480])  # takes its cells: it goes to the shelf
+        typed = bench.answer(2, [*code[400:432], *suffix, 7], 32)
+        timings = bench.timings[2]
+        assert (timings.splice_n, timings.prompt_n) == (139, 35), "the prefix is evaluated"
+        kept = Bench(small)
+        kept.answer(0, [*code[400:430], *suffix, 7], 30)
+        assert kept.answer(2, [*code[400:432], *suffix, 7], 32) == typed, "as if it had stayed"
+    finally:
+        small.close()
