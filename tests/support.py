@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ingle_daemon import client
+from ingle_daemon import client, launch
 
 STARTER = "smollm2-135m-instruct"
 
@@ -110,7 +110,7 @@ class Instance:
     def start(self) -> None:
         """Start the daemon, unless it runs."""
         with self.active():
-            client.connect().close()
+            launch.connect().close()
 
     def call(self, method: str, path: str, payload: object = None) -> Any:
         """One plain call to the daemon, started if need be."""

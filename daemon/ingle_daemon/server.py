@@ -25,11 +25,11 @@ from starlette.types import ASGIApp
 
 from ingle_daemon import __version__, config, log, paths
 from ingle_daemon.app import TcpDoor, build
-from ingle_daemon.client import READY_FD_VARIABLE
 from ingle_daemon.conversations import Conversations
 from ingle_daemon.daemon import Daemon
 from ingle_daemon.errors import DaemonUnreachable, IngleError, UsageError
 from ingle_daemon.knocking import Knocking
+from ingle_daemon.launch import READY_FD_VARIABLE
 from ingle_daemon.managed import Manager, inherited_socket, refuse, writes_to_journal
 from ingle_daemon.routing.router import Router
 from ingle_daemon.upgrade import Traffic, VersionDoor, until_outdated

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ingle_daemon import client, errors, paths
+from ingle_daemon import client, errors, launch, paths
 from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError, NoModel
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
@@ -293,7 +293,7 @@ def test_a_socket_that_cannot_be_used_is_named(no_daemon: Path) -> None:
     with other:
         other.bind(str(paths.socket_file()))
         with pytest.raises(DaemonUnreachable, match=f"cannot reach ingled at {paths.socket_file()}"):
-            client.connect()
+            launch.connect()
 
 
 @every_way
@@ -307,15 +307,15 @@ def test_a_socket_that_another_user_laid_out_first_is_told_nothing(daemon: ToyDa
 
 
 def test_a_daemon_that_is_there_is_not_started_again(daemon: ToyDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_spawn_daemon", lambda: pytest.fail("it runs already"))
-    client.start_daemon()
+    monkeypatch.setattr(launch, "_spawn_daemon", lambda: pytest.fail("it runs already"))
+    launch.start_daemon()
 
 
 def test_of_many_clients_one_starts_the_daemon(no_daemon: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[ToyDaemon] = []
-    monkeypatch.setattr(client, "_spawn_daemon", lambda: made.append(ToyDaemon()))
+    monkeypatch.setattr(launch, "_spawn_daemon", lambda: made.append(ToyDaemon()))
     with ThreadPoolExecutor(8) as pool:
-        for connection in pool.map(lambda _: client.connect(), range(8)):
+        for connection in pool.map(lambda _: launch.connect(), range(8)):
             connection.close()
     assert len(made) == 1
     made[0].close()

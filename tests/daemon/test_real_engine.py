@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import support
-from ingle_daemon import client
+from ingle_daemon import client, launch
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import DoesNotFit, EngineLost, NoModel
 from support import wait_until
@@ -108,7 +108,7 @@ def test_a_full_queue_is_a_503(real: support.Instance) -> None:
     events = iter(real.stream("/ingle/ask", ask("Count from one to a thousand.", max_tokens=1000)))
     next(event for event in events if event["type"] == "delta")
     body = json.dumps(ask("Say hello.")).encode()
-    with real.active(), client.connect() as sock, sock.makefile("rb") as answer:
+    with real.active(), launch.connect() as sock, sock.makefile("rb") as answer:
         sock.sendall(b"POST /ingle/ask HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         assert answer.readline().startswith(b"HTTP/1.1 503 ")
         assert b"queue_full" in answer.read()

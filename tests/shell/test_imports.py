@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-_OURS = {"ingle_daemon", "ingle_shell", *(f"ingle_daemon.{name}" for name in ("client", "errors", "paths"))}
+_OURS = {"ingle_daemon", "ingle_shell", *(f"ingle_daemon.{name}" for name in ("client", "errors", "launch", "paths"))}
 _OURS |= {f"ingle_shell.{name}" for name in ("ask", "keeping", "options")}
 _DEAR = {
     "argparse", "asyncio", "dataclasses", "email", "hashlib", "http", "importlib.metadata", "inspect", "logging",
