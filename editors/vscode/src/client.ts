@@ -4,6 +4,7 @@
  * Knows vscode-languageclient and the server's contract (docs/completion.md), and nothing of how things look.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import * as vscode from "vscode";
 import {
   type ClientCapabilities,
@@ -31,6 +32,7 @@ export class Server implements vscode.Disposable {
   readonly #settings: () => Record<string, unknown>;
   readonly #middleware: Middleware;
   #client: LanguageClient | undefined;
+  #process: ChildProcess | undefined;
   #judge: ErrorHandler | undefined;
   #path = "";
   #status = NOBODY;
@@ -64,14 +66,19 @@ export class Server implements vscode.Disposable {
     }
   }
 
+  /** End the server; resolves when its process has gone. */
   async stop(): Promise<void> {
     const client = this.#client;
+    const process = this.#process;
     this.#client = undefined;
+    this.#process = undefined;
     try {
       await client?.dispose();
     } catch (error) {
-      // It hangs: the library kills what does not end by itself.
       this.channel.warn(`ingle-lsp did not end when told to: ${String(error)}`);
+    }
+    if (process) {
+      await ended(process);
     }
   }
 
@@ -144,8 +151,19 @@ export class Server implements vscode.Disposable {
     }
   }
 
+  /** The server's process, once there is one. */
+  async #spawn(path: string): Promise<ChildProcess> {
+    const child = spawn(path, ["--stdio"], { stdio: "pipe" });
+    await once(child, "spawn");
+    child.on("error", (error) => {
+      this.channel.warn(String(error));
+    });
+    this.#process = child;
+    return child;
+  }
+
   #newClient(path: string): LanguageClient {
-    const client: LanguageClient = new LanguageClient("ingle", "ingle", () => started(path), {
+    const client: LanguageClient = new LanguageClient("ingle", "ingle", () => this.#spawn(path), {
       documentSelector: [{ scheme: "file" }, { scheme: "untitled" }],
       outputChannel: this.channel,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
@@ -180,15 +198,17 @@ export class Server implements vscode.Disposable {
   }
 }
 
-/** The server's process, once there is one. */
-function started(path: string): Promise<ChildProcess> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(path, ["--stdio"], { stdio: "pipe" });
-    child.once("spawn", () => {
-      resolve(child);
-    });
-    child.once("error", reject);
-  });
+const GRACE_MS = 2000;
+
+/** Resolves when the process has gone. One that was told to end and does not is killed: the library kills only its own. */
+async function ended(process: ChildProcess): Promise<void> {
+  if (process.exitCode !== null || process.signalCode !== null) {
+    return;
+  }
+  const exit = once(process, "exit");
+  const killing = setTimeout(() => process.kill("SIGKILL"), GRACE_MS);
+  await exit;
+  clearTimeout(killing);
 }
 
 /** VS Code asks this long after a keystroke: it waits for the pause itself (`InlineCompletionsDebounce`). */

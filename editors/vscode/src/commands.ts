@@ -28,9 +28,7 @@ export function register(commands: Commands): vscode.Disposable {
 export function careCommands(server: Server): Commands {
   const report = async (...words: string[]) => {
     const title = `ingle ${words.join(" ")}`;
-    const text = await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title }, () =>
-      tell(...words),
-    );
+    const text = await meanwhile(title, () => tell(...words));
     server.channel.info(`${title}\n${text}`);
     server.channel.show();
   };
@@ -59,12 +57,17 @@ export function careCommands(server: Server): Commands {
     },
     showWhy: () => report("why", "completions"),
     doctor: () => report("doctor"),
-    restart: () => server.restart(),
+    restart: () => meanwhile("Restarting ingle-lsp", () => server.restart()),
     install: () => {
       install(server);
     },
     settings: () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:ingle.ingle"),
   };
+}
+
+/** Do something, and say so in the status bar until it is done. */
+function meanwhile<T>(title: string, work: () => Promise<T>): Thenable<T> {
+  return vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title }, work);
 }
 
 /** Say that there is no server, and offer what helps. */

@@ -15,8 +15,8 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -50,6 +50,11 @@ _READ = """pieces => {
     }
     const downwards = [...lines.entries()].sort(([one], [other]) => one - other);
     return downwards.map(([, line]) => line.sort(([one], [other]) => one - other).map(([, text]) => text).join(""));
+}"""
+_LISTEN = """item => {
+    window.ingleSaid = [];
+    const note = () => window.ingleSaid.push(item.querySelector("a")?.getAttribute("aria-label") ?? "");
+    new MutationObserver(note).observe(item, {subtree: true, childList: true, attributes: true});
 }"""
 _PATIENCE = 30.0
 """Seconds: the machine may be busy with other things."""
@@ -205,6 +210,19 @@ class Window:
     def wait_for_status(self, words: str) -> None:
         """Until the status bar says this to a screen reader."""
         expect(self.status.locator("a")).to_have_attribute("aria-label", re.compile(re.escape(words)))
+
+    @contextmanager
+    def until_ready_again(self) -> Iterator[None]:
+        """What is done in the block takes the server away: return when another one is ready."""
+        self.status.evaluate(_LISTEN)
+        yield
+        said: list[str] = []
+
+        def is_back() -> bool:
+            said[:] = self.page.evaluate("window.ingleSaid")
+            return bool(said) and "ready" in said[-1] and any("ready" not in each for each in said)
+
+        self.wait(is_back, lambda: f"the status bar said {said}")
 
     def said(self) -> str:
         """What the status bar says to a screen reader now."""
