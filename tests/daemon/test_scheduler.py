@@ -105,12 +105,28 @@ def test_lower_ranks_pause_unless_they_ride_along_or_were_passed_over(
 
 @quick
 @given(runnables(), capacities)
-def test_within_a_rank_no_prompt_overtakes_an_earlier_one(runners: list[Runner], capacity: Capacity) -> None:
+def test_within_a_rank_no_prompt_is_read_while_a_shorter_one_waits(runners: list[Runner], capacity: Capacity) -> None:
+    for runner in runners:
+        runner.skipped = 0
     served = {piece.id: piece.count for piece in plan(list(runners), capacity)}
     best = min((RANK[runner.priority] for runner in runners), default=0)
     prompts = [runner for runner in runners if RANK[runner.priority] == best and not runner.decoding]
-    unfinished = [runner.id for runner in prompts if served.get(runner.id, 0) < runner.pending]
-    assert all(runner.id not in served for runner in prompts if unfinished and runner.id > unfinished[0])
+    prompts.sort(key=lambda runner: (runner.pending, runner.id))
+    waits = False
+    for runner in prompts:
+        assert not (waits and runner.id in served)
+        waits = waits or served.get(runner.id, 0) < runner.pending
+
+
+@quick
+@given(runnables(), capacities)
+def test_who_decodes_does_not_wait_for_a_prompt_of_the_same_rank(runners: list[Runner], capacity: Capacity) -> None:
+    for runner in runners:
+        runner.skipped = 0
+    served = {piece.id for piece in plan(list(runners), capacity)}
+    best = min((RANK[runner.priority] for runner in runners), default=0)
+    decoding = [runner.id for runner in runners if RANK[runner.priority] == best and runner.decoding]
+    assert served.issuperset(decoding[: capacity.batch])
 
 
 def test_nothing_runnable_is_an_empty_batch() -> None:
@@ -132,9 +148,17 @@ def test_warm_up_runs_only_when_there_is_nothing_else() -> None:
     assert plan([warm_up], Capacity(64, 64)) == (Slice(1, 64),)
 
 
-def test_the_earliest_prompt_takes_the_prefill_beside_those_that_decode() -> None:
-    runners: list[Runnable] = [prefilling(1, pending=100), Runner(2), prefilling(3, pending=10)]
-    assert plan(runners, Capacity(batch=64, prefill=32)) == (Slice(1, 32), Slice(2, 1))
+def test_a_short_question_is_read_before_a_document_that_came_earlier() -> None:
+    runners: list[Runnable] = [prefilling(1, pending=6000), Runner(2), prefilling(3, pending=10)]
+    assert plan(runners, Capacity(batch=64, prefill=32)) == (Slice(2, 1), Slice(3, 10), Slice(1, 22))
+
+
+def test_short_questions_without_end_do_not_starve_a_document() -> None:
+    document, got = prefilling(0, pending=6000), 0
+    for number in range(1, 91):
+        served = step([document, prefilling(number, pending=40)], Capacity(32, 32, patience=8))
+        got += served.get(document.id, 0)
+    assert got == 10 * 32
 
 
 def test_what_the_first_prompt_leaves_the_second_gets() -> None:

@@ -1,10 +1,11 @@
 """Which sequences get tokens in the next batch. Pure: knows no llama.cpp, no clock, and keeps no state.
 
-Policy. Sequences are ranked: completion before ask before warm-up, then first come, first served. Those of the best
-rank present decode one token each and share what is left of the batch for their prefill, the earliest first. The
-rest pause: their KV stays, and they go on exactly where they were. Where a wide batch is nearly free (a GPU, measured
-at load) paused sequences that only decode ride along instead. Nobody starves: a sequence passed over `patience` times
-in a row gets one token's place in the next batch.
+Policy. Sequences are ranked: completion before ask before warm-up. Those of the best rank present decode one token
+each and share what is left of the batch for their prefill, the one with the least left first: a short question does
+not wait for a document to be read. The rest pause: their KV stays, and they go on exactly where they were. Where a wide
+batch is nearly free (a GPU, measured at load) paused sequences that only decode ride along instead. Nobody starves: one
+passed over `patience` times in a row comes first in the next batch, and takes one token's place there if it is of a
+lower rank.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def plan(runnable: Sequence[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
     best = min(RANK[sequence.priority] for sequence in runnable)
     wishes = sorted(
         (_wish(sequence, RANK[sequence.priority] == best, capacity) for sequence in runnable),
-        key=lambda wish: wish.urgency,
+        key=lambda wish: (wish.urgency, 0 if wish.decoding else wish.count),
     )
     served: list[Slice] = []
     batch_left, prefill_left = capacity.batch, capacity.prefill
@@ -88,9 +89,8 @@ class _Wish:
 
 
 def _wish(sequence: Runnable, is_best: bool, capacity: Capacity) -> _Wish:
-    rank = RANK[sequence.priority]
+    starved = sequence.skipped >= capacity.patience
+    urgency = -1 if starved else RANK[sequence.priority]
     if is_best or (capacity.wide_is_cheap and sequence.decoding):
-        return _Wish(sequence.id, sequence.pending, rank, sequence.decoding)
-    if sequence.skipped >= capacity.patience:
-        return _Wish(sequence.id, 1, -1, sequence.decoding)
-    return _Wish(sequence.id, 0, rank, sequence.decoding)
+        return _Wish(sequence.id, sequence.pending, urgency, sequence.decoding)
+    return _Wish(sequence.id, 1 if starved else 0, urgency, sequence.decoding)
