@@ -147,7 +147,7 @@ def _request(options: Options) -> dict[str, object]:
         from ingle_shell.screen import Screen
 
         attached, words = collect(options.files, words, _LARGEST_INPUT, Screen().note)
-        paths = [each.name.split(":")[0] for each in attached if "://" not in each.name]
+        paths = [each.path for each in attached if each.path]
         context = "\n\n".join([*(each.labelled for each in attached), *filter(None, [context])])
     if options.failure and not words:
         words = "Why, and what is right?"

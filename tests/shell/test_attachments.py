@@ -305,3 +305,12 @@ def test_no_text_can_close_the_fence_around_it() -> None:
     text = Attachment("a.md", "```\ncode\n````\n").labelled
     assert text.startswith("a.md:\n`````md\n")
     assert text.endswith("\n`````")
+
+
+@pytest.mark.parametrize(("folder", "name"), [("a:b", "x.pem"), ("x:", "/k.pem"), ("sub", "l:1.pem")])
+def test_a_file_of_secrets_stays_here_whatever_its_path_looks_like(roomy: Instance, folder: str, name: str) -> None:
+    write(roomy, f"{folder}/{name}", "the key")
+    roomy.configure('[api]\nurl = "http://127.0.0.1:9/v1"\nmodel = "far"\nallow = true\n')
+    done = roomy.run("ask", "--api", "-f", f"{folder}/{name}", "why?")
+    assert done.returncode == 8, done.stderr
+    assert "is a file of secrets" in done.stderr

@@ -40,19 +40,20 @@ class _Unreadable(Exception):
 def why_private(root: str, paths: Sequence[str], private: Sequence[str]) -> str:
     """Why what is asked in the folder `root`, about the files `paths`, may not leave; "" where it may.
 
-    `private` are the user's own patterns, as in .gitignore; one that begins with ~ or / is meant from there on.
+    `private` are the user's own patterns, as in .gitignore; one that begins with ~ or / is meant from there on. Of a
+    symbolic link both count: its own name and place, and those of what it leads to.
     """
-    folder = Path(os.path.abspath(root)) if root else None  # noqa: PTH100 - a link's own name counts, not its target's
-    files = [Path(os.path.abspath(os.path.join(root or "/", os.path.expanduser(path)))) for path in paths]  # noqa: PTH100, PTH111, PTH118
+    folders = _places(root) if root else []
+    files = [place for path in paths for place in _places(os.path.join(root or "/", os.path.expanduser(path)))]  # noqa: PTH111, PTH118
     patterns = [os.path.expanduser(pattern) for pattern in private]  # noqa: PTH111 - no path yet
     mine = pathspec.GitIgnoreSpec.from_lines(patterns)
     for file in files:
         if is_secret(str(file)):
             return f"{file.name} is a file of secrets"
-    for path in (*files, *([folder] if folder else [])):
+    for path in (*files, *folders):
         if _matched(mine, path):
             return f"{path} is private by [privacy] private"
-    starts = {*(file.parent for file in files), *([folder] if folder else [])}
+    starts = {*(file.parent for file in files), *folders}
     for start in sorted(starts):
         if reason := _forbidden_by_workspace(start, files):
             return reason
@@ -70,6 +71,11 @@ def _trouble(folder: Path) -> str:
     except _Unreadable as exc:
         return str(exc)
     return ""
+
+
+def _places(path: str) -> list[Path]:
+    """Where it is by its name, and where it really is. A `..` behind a link leads out of the link's target."""
+    return list(dict.fromkeys([Path(os.path.abspath(path)), Path(os.path.realpath(path))]))  # noqa: PTH100
 
 
 def _matched(spec: pathspec.GitIgnoreSpec, path: Path) -> bool:

@@ -10,10 +10,11 @@ __all__ = ["Attachment"]
 
 
 class Attachment(NamedTuple):
-    """`name` is what the user calls it; `text` is all of it, or the lines they asked for."""
+    """`name` is what the user calls it; `text` is all of it, or the lines they asked for; `path` its file, if any."""
 
     name: str
     text: str
+    path: str = ""
 
     @property
     def labelled(self) -> str:

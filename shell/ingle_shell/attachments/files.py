@@ -38,10 +38,11 @@ def attach(source: str, limit: int, note: Note) -> list[Attachment]:
     if path.is_dir():
         return _folder(source, path, limit, note)
     if path.exists():
-        return [Attachment(source, text_of(source, _read(source, path, limit)))]
+        return [Attachment(source, text_of(source, _read(source, path, limit)), _absolute(path))]
     if (ranged := _RANGE.fullmatch(source)) and (path := _path(ranged["path"])).is_file():
         text = text_of(source, _read(source, path, limit))
-        return [Attachment(source, _lines(source, text, int(ranged["first"]), int(ranged["last"] or ranged["first"])))]
+        lines = _lines(source, text, int(ranged["first"]), int(ranged["last"] or ranged["first"]))
+        return [Attachment(source, lines, _absolute(path))]
     if _MAGIC.search(source):
         return _pattern(source, limit, note)
     raise UsageError(f"there is no file {source}", hint="Check the name; a pattern must be quoted: -f 'src/*.py'.")
@@ -49,6 +50,11 @@ def attach(source: str, limit: int, note: Note) -> list[Attachment]:
 
 def _path(source: str) -> Path:
     return Path(source).expanduser()
+
+
+def _absolute(path: Path) -> str:
+    """Not made any shorter: a `..` behind a link leads out of the link's target."""
+    return str(Path.cwd() / path)
 
 
 def _read(name: str, path: Path, limit: int) -> bytes:
@@ -103,7 +109,7 @@ def _several(source: str, files: dict[str, tuple[Path, int]], limit: int, note: 
     texts = {name: _text_or_none(name, path, limit) for name, (path, _) in files.items()}
     if binary := [name for name, text in texts.items() if text is None]:
         note(f"{source}: left out {_named(binary)}: not text")
-    return [Attachment(name, text) for name, text in texts.items() if text is not None]
+    return [Attachment(name, text, _absolute(files[name][0])) for name, text in texts.items() if text is not None]
 
 
 def _text_or_none(name: str, path: Path, limit: int) -> str | None:

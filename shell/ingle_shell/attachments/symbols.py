@@ -35,7 +35,7 @@ def attach(name: str, note: Callable[[str], object]) -> list[Attachment]:
 
 def _attachment(name: str, path: Path, here: Path, found: dict[str, object]) -> Attachment:
     shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return Attachment(f"{shown}:{found['line']} ({name})", str(found["text"]))
+    return Attachment(f"{shown}:{found['line']} ({name})", str(found["text"]), str(path))
 
 
 def _workspace(here: Path) -> Path:

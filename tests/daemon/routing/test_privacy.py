@@ -50,6 +50,28 @@ def test_a_relative_path_is_meant_from_where_it_was_asked(work: Path) -> None:
     assert why_private(str(work), ["../work/deep/x.sql"], ("*.sql",))
 
 
+def test_what_a_link_leads_to_is_as_private_as_by_its_own_name(work: Path, tmp_path: Path) -> None:
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    (vault / "plan.txt").write_text("the plan")
+    (vault / ".env").write_text("X=1")
+    for name, target in {"notes.txt": "plan.txt", "settings": ".env", "inside": ""}.items():
+        (work / name).symlink_to(vault / target)
+    assert why_private(str(work), ["notes.txt"], ()) == ""
+    assert "private by [privacy] private" in why_private(str(work), ["notes.txt"], ("~/vault/",))
+    assert "private by [privacy] private" in why_private(str(work), ["inside/../vault/plan.txt"], ("~/vault/",))
+    assert "is a file of secrets" in why_private(str(work), ["settings"], ())
+    assert "private by [privacy] private" in why_private(str(work / "inside"), [], ("~/vault/",))
+    (vault / ".ingle.toml").write_text("offline = true\n")
+    assert "says `offline = true`" in why_private(str(work), ["notes.txt"], ())
+
+
+def test_a_link_into_the_open_is_private_where_it_lies(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "open.txt").write_text("nothing")
+    (work / "deep/x.sql").symlink_to(tmp_path / "open.txt")
+    assert why_private(str(work), ["deep/x.sql"], ("*.sql",))
+
+
 def test_a_workspace_keeps_itself_here_from_any_folder_below(work: Path) -> None:
     (work / ".ingle.toml").write_text("offline = true\n")
     assert "says `offline = true`" in why_private(str(work / "deep"), [], ())
