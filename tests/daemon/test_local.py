@@ -462,3 +462,32 @@ async def test_a_worker_that_is_replaced_runs_again_what_had_streamed_nothing(wo
     with pytest.raises(EngineLost, match="the engine lost its GPU while it answered"):
         await anext(events)
     await backend.stop()
+
+
+async def test_who_waits_for_a_model_gets_the_next_worker_where_one_dies_while_it_loads_again(workers: Workers) -> None:
+    backend = backend_with()
+    await backend.start()
+    first = await workers.get()
+    first.say(frames.Loaded(INFO))
+    first.die(-9)
+    second = await workers.get()
+    waiting = asyncio.create_task(backend.info())
+    await asyncio.sleep(0)
+    second.die(-9)
+    third = await workers.get()
+    third.say(frames.Loaded(INFO))
+    assert await asyncio.wait_for(waiting, 5) == INFO
+    await backend.stop()
+
+
+async def test_who_waits_for_a_model_is_told_when_it_is_given_up(workers: Workers) -> None:
+    backend = backend_with()
+    await backend.start()
+    (await workers.get()).say(frames.Loaded(INFO))
+    backend.replace("died")
+    waiting = asyncio.create_task(backend.info())
+    for _ in range(2):
+        (await workers.get()).die(-9)
+    with pytest.raises((NoModel, NoMemory)):
+        await asyncio.wait_for(waiting, 5)
+    await backend.stop()

@@ -339,6 +339,9 @@ class LocalBackend(Backend):
         self._restarts += 1
         self._metrics.worker_restarts += 1
         self._end_what_cannot_run_again()
+        if loading:
+            self._spawn(self._start_worker())  # those who wait for the model wait for this one
+            return
         self._ready = None
         self._spawn(self._restart())
 
