@@ -118,7 +118,7 @@ def request_of(options: Options, question: str) -> dict[str, object]:
         "temperature": options.temperature,
         "model": options.model or None,
         "keep": keep_of(options, _text(" ".join(options.words))),
-        "root": _folder(),
+        "root": folder(),
         "id": name_for(options),
         "task": task_of(options),
     }
@@ -214,13 +214,13 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _folder() -> str | None:
+def folder() -> str | None:
     """Where the question is asked: a workspace may keep what is asked in it on this machine."""
     try:
-        folder = os.getcwd()  # noqa: PTH109 - its import counts
+        here = os.getcwd()  # noqa: PTH109 - its import counts
     except FileNotFoundError:  # somebody removed it
         return None
-    return _text(folder)
+    return _text(here)
 
 
 def _text(argument: str) -> str:

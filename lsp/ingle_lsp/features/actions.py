@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from lsprotocol import types as lsp
@@ -108,7 +109,7 @@ class Actions:
         if not original.strip() or len(original) > _LARGEST:
             self._tell("ingle: select some code first" if not original.strip() else "ingle: that is too much code")
             return
-        answer = await self._answer(name, document.filename or "", original, words)
+        answer = await self._answer(name, to_fs_path(uri) or "", original, words)
         if answer is None:
             return
         if name == "test":
@@ -122,11 +123,13 @@ class Actions:
         else:
             self._tell("ingle: the model would change nothing")
 
-    async def _answer(self, name: str, filename: str, code: str, words: str) -> str | None:
+    async def _answer(self, name: str, path: str, code: str, words: str) -> str | None:
         """The model's answer, with progress; None when there is none, which was told."""
         task = TASKS[name]
-        question = f"{task.instruction}\n{words}\n\nFile {filename}:\n```\n{code}\n```"
+        question = f"{task.instruction}\n{words}\n\nFile {PurePath(path).name}:\n```\n{code}\n```"
         body: dict[str, object] = {"messages": [{"role": "user", "content": question.strip()}], "task": name}
+        if path:  # it may be private, and so may its folder
+            body |= {"root": str(PurePath(path).parent), "paths": [path]}
         async with _Progress(self._server, task.title) as progress:
             reading = asyncio.ensure_future(self._read(body, progress))
             either: list[asyncio.Future[Any]] = [reading, progress.cancelled]

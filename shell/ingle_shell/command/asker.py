@@ -10,7 +10,7 @@ import msgspec
 from ingle_daemon.client import stream
 from ingle_daemon.protocol import Delta, Done, Event, Offer, Route, Routed
 from ingle_shell.answer import Shown
-from ingle_shell.ask import name_for, task_of
+from ingle_shell.ask import folder, name_for, task_of
 from ingle_shell.command import suggestion as words
 from ingle_shell.command.suggestion import Message, Suggestion
 from ingle_shell.command.syntax import ShellName
@@ -85,13 +85,16 @@ class Asker:
 
     def _body(self, messages: Sequence[Message], limit: int) -> dict[str, object]:
         options = self.options
-        return {
+        body: dict[str, object] = {
             "messages": list(messages),
             "route": options.route,
             "temperature": options.temperature or 0.0,
             "repeat_penalty": 1.0,  # a command repeats the words of the wish: a penalty would misspell them
             "max_tokens": options.max_tokens or limit,
         }
+        if here := folder():  # it may be private
+            body["root"] = here
+        return body
 
     def _ask(self, body: dict[str, object]) -> Shown:
         pieces, routed, judgement = [], None, None

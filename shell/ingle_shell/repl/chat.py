@@ -14,7 +14,7 @@ import msgspec
 from ingle_daemon import client
 from ingle_daemon.errors import IngleError, UsageError
 from ingle_daemon.protocol import Conversation, Done, Fit, Route, Routed
-from ingle_shell.ask import default_system, name_for
+from ingle_shell.ask import default_system, folder, name_for
 from ingle_shell.attachments.attachment import Attachment
 from ingle_shell.attachments.collect import collect
 from ingle_shell.keeping import terminal
@@ -49,6 +49,8 @@ class Chat:
         self.files: list[Attachment] = []
         self._said: list[dict[str, str]] = []
         """Everything, where nothing is kept: then nobody else remembers it."""
+        self._said_of: list[str] = []
+        """The files whose text stands in that."""
 
     @property
     def kept(self) -> bool:
@@ -61,7 +63,8 @@ class Chat:
         self.question, self.answer = question, ""
         mentioned, words = collect([], question, _LARGEST, self._note_to_user)
         message = "\n\n".join([*(each.labelled for each in [*self.files, *mentioned]), words])
-        return self._stream(self._request(message), message)
+        paths = [each.path for each in [*self.files, *mentioned] if each.path]
+        return self._stream(self._request(message, paths), message)
 
     def ask_again(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """The events of another answer to the last question, in place of the one that there is."""
@@ -82,8 +85,9 @@ class Chat:
                     self.files = []
                     if not self.kept:
                         self._said += [_message("user", message), _message("assistant", self.answer)]
+                        self._said_of = list(request.get("paths", []))
 
-    def _request(self, message: str) -> dict[str, Any]:
+    def _request(self, message: str, paths: list[str]) -> dict[str, Any]:
         options = self._options
         request: dict[str, Any] = {"messages": self._messages(message), "route": self.route}
         given = {
@@ -91,6 +95,8 @@ class Chat:
             "temperature": options.temperature,
             "model": self._wanted_model or None,
             "id": name_for(options),
+            "root": folder(),  # it may be private, and so may the files
+            "paths": [*self._said_of, *paths] or None,
         }
         request |= {name: value for name, value in given.items() if value is not None}
         if self.kept:
@@ -127,7 +133,7 @@ class Chat:
     def restart(self) -> None:
         """The next question begins a new conversation."""
         self.conversation, self._last, self._branch = 0, False, False
-        self.question, self.answer, self.fit, self._said = "", "", None, []
+        self.question, self.answer, self.fit, self._said, self._said_of = "", "", None, [], []
 
     def undo(self) -> str:
         """Take back the last question and its answer; the question."""

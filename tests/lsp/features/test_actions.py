@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -177,3 +178,19 @@ async def test_nonsense_is_refused_in_words(editor: Editor) -> None:
     editor.open("\n")
     await act(editor, "x")
     assert "select some code" in editor.shown[-1]
+
+
+async def test_code_of_a_private_file_stays_here(tmp_path: Path) -> None:
+    """The daemon is told which file it is about, and decides."""
+    instance = support.new_instance()
+    instance.script(rules=RULES)
+    instance.configure('[api]\nurl = "http://127.0.0.1:9/v1"\nmodel = "far"\nallow = true\n[tasks]\nexplain = "api"\n')
+    (tmp_path / ".ingle.toml").write_text("offline = true\n")
+    uri = (tmp_path / "a.py").as_uri()
+    try:
+        async with started(instance.env, able=True) as editor:
+            editor.open(SOURCE, uri)
+            await editor.command("ingle.act", "explain", uri, [0, 0, 1, 4], "")
+            assert editor.shown[-1] == "It adds two numbers."
+    finally:
+        instance.close()

@@ -64,6 +64,23 @@ def dialogue(
         yield Dialogue(stack.enter_context(create_pipe_input()), capsys, tmp_path)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_private_does_not_leave_a_dialogue(
+    dialogue: Dialogue, instance: Instance, tmp_path: Path, kept: bool
+) -> None:
+    instance.configure('[api]\nurl = "http://127.0.0.1:9/v1"\nmodel = "far"\nallow = true\n')
+    (tmp_path / "server.pem").write_text("the key")
+    _, err = dialogue.type("/local", "/file server.pem", "what is it?", "/api", "and now?", "@server.pem", log=kept)
+    assert err.count("is a file of secrets") == 2
+
+
+def test_a_workspace_keeps_a_dialogue_here(dialogue: Dialogue, instance: Instance, tmp_path: Path) -> None:
+    instance.configure('[api]\nurl = "http://127.0.0.1:9/v1"\nmodel = "far"\nallow = true\n')
+    (tmp_path / ".ingle.toml").write_text("offline = true\n")
+    _, err = dialogue.type("/api", "may it leave?")
+    assert "says `offline = true`" in err
+
+
 def questions(instance: Instance, number: int = 1) -> list[str]:
     return [turn["question"] for turn in instance.call("GET", f"/ingle/conversations/{number}")["turns"]]
 
