@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
 
 from ingle_daemon.errors import IngleError, UsageError
-from ingle_daemon.journal.conversations import Ending, Log, title_of
+from ingle_daemon.journal.conversations import Ending, Log, Places, title_of
 from ingle_daemon.protocol import (
     AskRequest,
     ChatMessage,
@@ -83,6 +84,7 @@ class Conversations:
         """Where it would run and what would be sent, all that was said before included. Raises what `ask` would."""
         if request.keep and (before := await self._before(request.keep)):
             request = _continued(request, before, *_taken_apart(request.messages))
+            request = await self._as_private(request, before)
         return await self._router().plan(request)
 
     # --- asking ---
@@ -93,7 +95,9 @@ class Conversations:
         if before and keep.branch:
             copy = await self._disk.run(self._log.branch, before.info.id, len(before.turns), time.time())
             before = await self.read(copy)
-        continued = _continued(request, before, system, question) if before else request
+        continued = request
+        if before:
+            continued = await self._as_private(_continued(request, before, system, question), before)
         with self._reserved(before):
             async with contextlib.aclosing(self._router().ask(continued, judged=True)) as events:
                 writing: _Writing | None = None
@@ -103,7 +107,8 @@ class Conversations:
                             if before and not keep.switch and event.route.rule != ESCALATED:
                                 _refuse_another_model(before, request, event.route)
                             if writing is None:
-                                writing = await self._begin(before, keep, system, question, event.route)
+                                places = Places(request.root, request.paths)
+                                writing = await self._begin(before, keep, system, question, event.route, places)
                             else:
                                 await writing.reroute(event.route)
                             yield msgspec.structs.replace(event, conversation=writing.conversation)
@@ -128,6 +133,17 @@ class Conversations:
             number = found
         return await self.read(number) if number else None
 
+    async def _as_private(self, request: AskRequest, before: Conversation) -> AskRequest:
+        """The request, about all that was said before: where that may not leave, neither may this."""
+        said = await self._disk.run(self._log.places, before.info.id)
+        roots = dict.fromkeys(places.root for places in said if places.root)
+        paths = (path for places in said for path in _absolute(places.root, places.paths))
+        return msgspec.structs.replace(
+            request,
+            paths=tuple(dict.fromkeys([*_absolute(request.root, request.paths), *paths])),
+            roots=tuple(dict.fromkeys([*request.roots, *roots])),
+        )
+
     @contextlib.contextmanager
     def _reserved(self, before: Conversation | None) -> Iterator[None]:
         """While a conversation is answered nobody else asks in it: the two answers would not know of each other."""
@@ -150,14 +166,14 @@ class Conversations:
             )
 
     async def _begin(
-        self, before: Conversation | None, keep: Keep, system: str, question: str, route: Route
+        self, before: Conversation | None, keep: Keep, system: str, question: str, route: Route, places: Places
     ) -> _Writing:
         """The question is on disk when this returns; where it cannot be, the answer is none the worse for it."""
 
         def write() -> tuple[int, int]:
             now = time.time()
             number = before.info.id if before else self._log.create(title_of(keep.title or question), system, now)
-            turn = self._log.begin(number, question, route, now)
+            turn = self._log.begin(number, question, route, now, places)
             self._log.use(keep.terminal, number, now)
             return number, turn
 
@@ -316,6 +332,11 @@ def _continued(request: AskRequest, before: Conversation, system: str, question:
     if route == "auto" and (last := _last_by_rule(before)) and last.route == "api":
         route = "api"
     return msgspec.structs.replace(request, messages=tuple(messages), route=route)
+
+
+def _absolute(root: str, paths: Sequence[str]) -> list[str]:
+    """As the router takes them, wherever the next question is asked."""
+    return [os.path.join(root or "/", os.path.expanduser(path)) for path in paths]  # noqa: PTH111, PTH118 - kept as it is
 
 
 def _standing(before: Conversation, asked_again: str | None) -> list[Turn]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import support
-from ingle_daemon.errors import UsageError
+from ingle_daemon.errors import RefusedByPrivacy, UsageError
 from support import Instance
 
 RULES = [
@@ -258,3 +258,27 @@ def test_the_answer_is_none_the_worse_for_a_journal_that_cannot_be_used(scripted
     assert "journal" in events[-1]["unkept"]
     with pytest.raises(UsageError, match="journal"):
         listed(scripted)
+
+
+def test_what_goes_on_with_something_private_is_private_too(scripted: Instance, tmp_path: Path) -> None:
+    scripted.configure('[api]\nurl = "http://127.0.0.1:9/v1"\nmodel = "far"\nallow = true\n')
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "server.pem").write_text("the key")
+
+    def go_on(number: int, **places: object) -> None:
+        with pytest.raises(RefusedByPrivacy):
+            list(scripted.stream("/ingle/ask", {**request("and?", conversation=number), "route": "api", **places}))
+
+    about_a_file = {**request("what is this?"), "route": "local", "root": str(work), "paths": ["server.pem"]}
+    list(scripted.stream("/ingle/ask", about_a_file))
+    go_on(1)
+    go_on(1, root=str(tmp_path))
+    copy = scripted.call("POST", "/ingle/conversations/1/branch", {})["id"]
+    go_on(copy)
+    (work / ".ingle.toml").write_text("offline = true\n")
+    list(scripted.stream("/ingle/ask", {**request("in a workspace"), "route": "local", "root": str(work)}))
+    go_on(3, root=str(tmp_path))
+    plan = {**request("and?", conversation=3), "route": "api"}
+    with pytest.raises(RefusedByPrivacy):
+        scripted.call("POST", "/ingle/route", plan)

@@ -15,7 +15,7 @@ import msgspec
 from ingle_daemon.protocol import Conversation, ConversationInfo, Found, Route, Timings, Turn, Usage
 from ingle_daemon.storage import Store
 
-__all__ = ["Ending", "Log", "title_of"]
+__all__ = ["NOWHERE", "Ending", "Log", "Places", "title_of"]
 
 _T = TypeVar("_T")
 _LONGEST_TITLE = 60
@@ -29,17 +29,28 @@ FROM conversations AS c LEFT JOIN turns AS t ON t.id = (SELECT max(id) FROM turn
 """
 _TURNS = """
 SELECT CAST(asked AS REAL), CAST(question AS TEXT), CAST(answer AS TEXT), CAST(ended AS TEXT), CAST(route AS TEXT),
-    CAST(model AS TEXT), CAST(reason AS TEXT), CAST(timings AS TEXT), CAST(usage AS TEXT), CAST(rule AS TEXT), id
+    CAST(model AS TEXT), CAST(reason AS TEXT), CAST(timings AS TEXT), CAST(usage AS TEXT), CAST(rule AS TEXT),
+    CAST(places AS TEXT), id
 FROM turns WHERE conversation = ? ORDER BY id
 """
 _ADD_TURN = """
-INSERT INTO turns (conversation, asked, question, answer, ended, route, model, reason, timings, usage, rule)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO turns (conversation, asked, question, answer, ended, route, model, reason, timings, usage, rule, places)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SEARCH = """
 SELECT rowid, snippet(words, -1, '[', ']', '…', 12) FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?
 """
 _PIECES = "SELECT CAST(text AS TEXT) FROM pieces WHERE turn = ? ORDER BY id"
+
+
+class Places(msgspec.Struct, frozen=True):
+    """The folder a question was asked in, and the files whose text it holds."""
+
+    root: str = ""
+    paths: tuple[str, ...] = ()
+
+
+NOWHERE = Places()
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -58,12 +69,12 @@ class Log:
 
     # --- writing a turn ---
 
-    def begin(self, conversation: int, question: str, route: Route, at: float) -> int:
+    def begin(self, conversation: int, question: str, route: Route, at: float, places: Places = NOWHERE) -> int:
         """A turn that is about to be answered; its number."""
 
         def work(connection: sqlite3.Connection) -> int:
             unanswered = (conversation, at, question, "", "", route.kind, route.model, route.reason, "", "", route.rule)
-            turn = connection.execute(_ADD_TURN, unanswered).lastrowid
+            turn = connection.execute(_ADD_TURN, (*unanswered, _json(places))).lastrowid
             connection.execute("UPDATE conversations SET changed = ? WHERE id = ?", (at, conversation))
             assert turn is not None, "an insertion has a number"
             return turn
@@ -176,6 +187,12 @@ class Log:
 
         return self._journal.run(work)
 
+    def places(self, conversation: int) -> list[Places]:
+        """Of each of its questions, what it was about."""
+        select = "SELECT CAST(places AS TEXT) FROM turns WHERE conversation = ? ORDER BY id"
+        rows = self._journal.run(lambda connection: connection.execute(select, (conversation,)).fetchall())
+        return [_read_json(text, Places) or NOWHERE for (text,) in rows]
+
     def search(self, text: str, limit: int) -> list[Found]:
         """The turns that hold all words of `text`, of which the last may be a beginning; the best first."""
         words = re.findall(r"\w+", text)
@@ -253,7 +270,7 @@ def _info(row: tuple[Any, ...]) -> ConversationInfo:
 
 
 def _turn(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Turn:
-    asked, question, answer, ended, route, model, reason, timings, usage, rule, number = row
+    asked, question, answer, ended, route, model, reason, timings, usage, rule, _, number = row
     return Turn(
         asked=asked,
         question=question,

@@ -50,7 +50,10 @@ CREATE INDEX answers_at ON answers (at);
 ALTER TABLE turns ADD COLUMN rule TEXT NOT NULL DEFAULT '';
 """
 
-MIGRATIONS = (_OUTCOMES, _CONVERSATIONS, _ANSWERS)
+# Of a question its folder, and the files whose text it holds, as JSON: what goes on with it is as private.
+_PLACES = "ALTER TABLE turns ADD COLUMN places TEXT NOT NULL DEFAULT '';"
+
+MIGRATIONS = (_OUTCOMES, _CONVERSATIONS, _ANSWERS, _PLACES)
 
 
 def mend(connection: sqlite3.Connection) -> None:

@@ -98,9 +98,10 @@ class AskRequest(Value, frozen=True, forbid_unknown_fields=True):
     installed one for this question; "" is the current one. With a `schema` (JSON schema) the answer is JSON that
     follows it. With `keep` the messages are the instructions, if any, and one question; without it nothing is kept.
     `task` names what the question is for: the settings may have a rule for it. `root` is the folder it is asked in,
-    `paths` are the files whose text it holds: both may be private. `id` is the client's own and names the answer in an
-    `AnswerOutcome`; without one nothing is learned from it. `draft` is the local answer to the same question, where
-    "api" is asked because of it. What is None is taken from the settings.
+    `paths` are the files whose text it holds: both may be private, and so may `roots`, where what was said before was
+    asked. `id` is the client's own and names the answer in an `AnswerOutcome`; without one nothing is learned from it.
+    `draft` is the local answer to the same question, where "api" is asked because of it. What is None is taken from the
+    settings.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -115,6 +116,7 @@ class AskRequest(Value, frozen=True, forbid_unknown_fields=True):
     task: str = ""
     root: str = ""
     paths: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
     id: Annotated[str, msgspec.Meta(max_length=64)] = ""
     draft: Draft | None = None
 

@@ -37,13 +37,14 @@ class _Unreadable(Exception):
     """Says what is wrong, with the line."""
 
 
-def why_private(root: str, paths: Sequence[str], private: Sequence[str]) -> str:
+def why_private(root: str, paths: Sequence[str], private: Sequence[str], roots: Sequence[str] = ()) -> str:
     """Why what is asked in the folder `root`, about the files `paths`, may not leave; "" where it may.
 
-    `private` are the user's own patterns, as in .gitignore; one that begins with ~ or / is meant from there on. Of a
-    symbolic link both count: its own name and place, and those of what it leads to.
+    `roots` are other folders that it has to do with. `private` are the user's own patterns, as in
+    .gitignore; one that begins with ~ or / is meant from there on. Of a symbolic link both count: its own name and
+    place, and those of what it leads to.
     """
-    folders = _places(root) if root else []
+    folders = [place for folder in (root, *roots) if folder for place in _places(folder)]
     files = [place for path in paths for place in _places(os.path.join(root or "/", os.path.expanduser(path)))]  # noqa: PTH111, PTH118
     patterns = [os.path.expanduser(pattern) for pattern in private]  # noqa: PTH111 - no path yet
     mine = pathspec.GitIgnoreSpec.from_lines(patterns)
@@ -75,7 +76,11 @@ def _trouble(folder: Path) -> str:
 
 def _places(path: str) -> list[Path]:
     """Where it is by its name, and where it really is. A `..` behind a link leads out of the link's target."""
-    return list(dict.fromkeys([Path(os.path.abspath(path)), Path(os.path.realpath(path))]))  # noqa: PTH100
+    named = Path(os.path.abspath(path))  # noqa: PTH100
+    try:
+        return list(dict.fromkeys([named, Path(os.path.realpath(path))]))
+    except ValueError:  # it holds a NUL: there is no such file
+        return [named]
 
 
 def _matched(spec: pathspec.GitIgnoreSpec, path: Path) -> bool:
