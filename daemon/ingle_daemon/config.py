@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -189,7 +190,7 @@ def load(path: Path | None = None) -> Settings:
     """Read the settings; a missing file is all defaults. Raises UsageError with file and line."""
     path = path or paths.config_file()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as exc:
@@ -200,6 +201,22 @@ def load(path: Path | None = None) -> Settings:
     return settings
 
 
+def _text(path: Path) -> str:
+    """What stands in the file. The daemon reads it while others wait: no pipe, no device, not more than anybody writes.
+
+    Raises OSError, UnicodeDecodeError.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe waits for who writes into it
+    with os.fdopen(handle, "rb") as file:
+        kind = os.fstat(handle).st_mode
+        if not stat.S_ISREG(kind) and not os.path.samestat(os.fstat(handle), os.stat(os.devnull)):  # noqa: PTH116
+            raise OSError("it is no regular file")
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise OSError(f"it has more than {_LARGEST >> 10} KiB")
+    return data.decode("utf-8").replace("\r\n", "\n")
+
+
 def parse(text: str, name: str = "config.toml") -> Settings:
     """Settings from TOML text. Raises UsageError naming `name` and the line."""
     try:
@@ -208,6 +225,8 @@ def parse(text: str, name: str = "config.toml") -> Settings:
         raise UsageError(
             f"{name}:{exc.lineno}: not valid TOML: {exc.msg}", hint="Correct that line.", line=exc.lineno
         ) from exc
+    except (RecursionError, ValueError) as exc:  # brackets without end, a number of thousands of digits
+        raise UsageError(f"{name}:1: not valid TOML: {exc}", hint="Correct it.", line=1) from exc
     try:
         msgspec.convert(table, Settings)
         return msgspec.convert(_with_roles(table), Settings)
@@ -225,6 +244,7 @@ def parse(text: str, name: str = "config.toml") -> Settings:
         ) from exc
 
 
+_LARGEST = 1024 * 1024
 _OF_NO_ROLE = ("default", "reasoning", "fallback", "escalate", "confidence")
 
 

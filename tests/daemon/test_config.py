@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,23 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"cannot read {tmp_path}: "):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("text", [f"x = {'[' * 100_000}", "a." * 5_000 + "b = 1", f"offline = {'9' * 5_000}"])
+def test_what_no_parser_takes_is_told_as_a_mistake(text: str) -> None:
+    with pytest.raises(UsageError, match=r"config\.toml:1: not valid TOML"):
+        parse(text)
+
+
+def test_what_is_no_file_or_too_large_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "large").write_text("#" * 2_000_000)
+    for name in ("pipe", "zero", "large"):
+        with pytest.raises(UsageError, match=f"cannot read {tmp_path}/{name}: it "):
+            load(tmp_path / name)
+    (tmp_path / "nothing").symlink_to("/dev/null")
+    assert load(tmp_path / "nothing") == Settings()
 
 
 def test_the_users_file_is_read_where_xdg_puts_it() -> None:

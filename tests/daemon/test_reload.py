@@ -131,6 +131,21 @@ def test_a_bad_edit_changes_nothing_and_is_told_with_its_line_until_it_is_right(
     assert budget(instance) == 2.0
 
 
+def test_an_edit_that_no_parser_takes_is_not_the_last_one_that_is_heard(instance: Instance) -> None:
+    instance.configure("[budget]\nday = 1.0\n")
+    instance.start()
+    instance.configure(f"x = {'[' * 100_000}")
+    until(instance, lambda now: now["config_problem"])
+    instance.config_file.unlink()
+    os.mkfifo(instance.config_file)
+    until(instance, lambda now: "no regular file" in now["config_problem"])
+    assert budget(instance) == 1.0
+    instance.config_file.unlink()
+    instance.configure("[budget]\nday = 2.0\n")
+    until(instance, lambda now: not now["config_problem"])
+    assert budget(instance) == 2.0
+
+
 def test_what_only_a_start_reads_is_told_until_it_starts(instance: Instance) -> None:
     instance.start()
     instance.configure("[engine]\nqueue = 3\n")
