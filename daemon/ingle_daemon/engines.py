@@ -76,6 +76,8 @@ class Engines:
     async def load(self) -> str:
         """Have the completing model in memory now; its name."""
         first = self._residences[0] if self._residences else None
+        if first:
+            await first.backend.retry()
         if first and self._pair:
             await self._pair.completing.info()
         return (await (first.load() if first else self.completing.info())).name

@@ -491,3 +491,19 @@ async def test_who_waits_for_a_model_is_told_when_it_is_given_up(workers: Worker
     with pytest.raises((NoModel, NoMemory)):
         await asyncio.wait_for(waiting, 5)
     await backend.stop()
+
+
+async def test_what_was_given_up_is_loaded_again_when_its_user_says_so(workers: Workers) -> None:
+    backend = backend_with()
+    await backend.start()
+    await backend.retry()  # it loads
+    (await workers.get()).die(-9)
+    with pytest.raises(NoMemory):
+        await backend.info()
+    assert workers.empty()
+    await backend.retry()
+    (await workers.get()).say(frames.Loaded(INFO))
+    assert await backend.info() == INFO
+    await backend.retry()  # it is well
+    assert workers.empty()
+    await backend.stop()

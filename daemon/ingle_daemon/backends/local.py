@@ -108,6 +108,11 @@ class LocalBackend(Backend):
         self._deaths = 0
         await self.start()
 
+    async def retry(self) -> None:
+        """Load what could not be loaded once more; nothing is to be done where it was not tried, or is well."""
+        if self._ready is not None and self._ready.done() and self._ready.exception() is not None:
+            await self.reload()
+
     def unload(self, why: str) -> bool:
         """End the worker, what it read saved; the next request starts another. False when somebody waits for it.
 
