@@ -207,10 +207,11 @@ def _text(path: Path) -> str:
     Raises OSError, UnicodeDecodeError.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe waits for who writes into it
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):  # noqa: PTH116
+        os.close(handle)
+        raise OSError("it is no regular file")
     with os.fdopen(handle, "rb") as file:
-        kind = os.fstat(handle).st_mode
-        if not stat.S_ISREG(kind) and not os.path.samestat(os.fstat(handle), os.stat(os.devnull)):  # noqa: PTH116
-            raise OSError("it is no regular file")
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
         raise OSError(f"it has more than {_LARGEST >> 10} KiB")

@@ -2,7 +2,8 @@
 
 Three things keep a file out: its name (a secret, a version control folder, what tools install or build), git's own
 rules (`.gitignore` at every level up to the repository's top, `.git/info/exclude`), and `.ingleignore`, which has
-their syntax and decides before they do. A `.ingleignore` with the line `/` or `*` keeps its whole folder private.
+their syntax and decides before they do. A `.ingleignore` with the line `/` or `*` keeps its whole folder private, and
+so does one that cannot be read: a link, a folder, one that is too large or not ours to read.
 
 A repository may come from anybody: symbolic links are never followed, and of an ignore file only so much is believed.
 This module reads ignore files and lists folders. It knows nothing of what is done with a file.
@@ -187,6 +188,8 @@ class Ignore:
 def _extended(rules: _Rules, folder: Path, base: str) -> _Rules | None:
     """`rules` with those that `folder` adds; None where it is private."""
     lines = _lines(folder, _OURS)
+    if not lines and os.path.lexists(folder / _OURS):
+        return None
     if not _PRIVATE_LINES.isdisjoint(line.strip() for line in lines):
         return None
     ours, gits = _parsed(lines), _parsed(_lines(folder, _GITS))
@@ -222,7 +225,7 @@ def _lines(folder: Path, name: str) -> list[str]:
         found = read_regular(handle, name, _MAX_IGNORE_BYTES)
     finally:
         os.close(handle)
-    return found.data.decode("utf-8-sig", "replace").split("\n") if found and found.data else []
+    return found.data.decode("utf-8-sig", "replace").split("\n") if found and found.data is not None else []
 
 
 def _repository(root: Path) -> Path:

@@ -55,10 +55,11 @@ def read_regular(folder: int, name: str, limit: int = MAX_BYTES) -> Found | None
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):  # of a folder, not even a file object can be made
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            return None
         try:
             data = file.read(limit + 1) if status.st_size <= limit else None
         except OSError:

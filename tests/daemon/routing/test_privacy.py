@@ -111,6 +111,11 @@ def test_one_that_is_not_understood_forbids_everything_and_names_the_line(work: 
     assert f".ingle.toml:{line}: " in why_private(str(work), [], ())
 
 
+def test_a_folder_in_its_place_forbids_everything(work: Path) -> None:
+    (work / ".ingle.toml").mkdir()
+    assert "is no regular file" in why_private(str(work), [], ())
+
+
 def test_one_that_cannot_be_read_forbids_everything(work: Path, tmp_path: Path) -> None:
     file = work / ".ingle.toml"
     file.symlink_to(tmp_path / "elsewhere")

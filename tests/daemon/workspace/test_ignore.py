@@ -173,3 +173,24 @@ def test_a_pattern_matches_as_pathspec_matches_it(pattern: str, path: str) -> No
 def test_a_tree_deeper_than_python_recurses(tmp_path: Path) -> None:
     folder = "/".join("d" * 1500)
     assert Ignore(tmp_path).keeps(f"{folder}/a.py")
+
+
+@pytest.mark.parametrize("name", [".gitignore", ".ingleignore", ".git", "pyvenv.cfg"])
+def test_a_folder_in_the_place_of_a_rule_file_stops_nobody(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {"a.py": "", f"sub/{name}/x": "", "sub/b.py": ""})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert "a.py" in kept(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_an_unreadable_ingleignore_wanted_to_keep_is_kept(tmp_path: Path) -> None:
+    write(
+        tmp_path, {"a.py": "", "rules": "*\n", "link/x.py": "", "large/x.py": "", "folder/x.py": "", "empty/x.py": ""}
+    )
+    (tmp_path / "link/.ingleignore").symlink_to("../rules")
+    (tmp_path / "large/.ingleignore").write_text("#" * 300_000 + "\n*\n")
+    (tmp_path / "folder/.ingleignore").mkdir()
+    (tmp_path / "empty/.ingleignore").write_text("")
+    assert kept(tmp_path) == {"a.py", "rules", "empty/x.py", "empty/.ingleignore"}
+    (tmp_path / ".ingleignore").mkdir()
+    assert Ignore(tmp_path).private
