@@ -16,6 +16,7 @@ import pytest
 
 from ingle_daemon.errors import RefusedByPrivacy
 from ingle_shell.attachments import web
+from ingle_shell.attachments.apart import Unreadable, parts
 from ingle_shell.attachments.attachment import Attachment
 from support import Instance
 
@@ -111,12 +112,14 @@ def test_a_pattern_takes_no_secret_and_says_so_but_a_name_does(roomy: Instance) 
         ("many", "many has 201 files, more than 200"),
         ("bad.pdf", "bad.pdf cannot be read as a PDF"),
         ("bad.ipynb", "bad.ipynb is not a notebook"),
+        ("deep.ipynb", "deep.ipynb is not a notebook"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_by_name(roomy: Instance, source: str, said: str) -> None:
     write(roomy, "a.bin", b"\x7fELF\0")
     write(roomy, "bad.pdf", b"%PDF-1.7 nothing")
     write(roomy, "bad.ipynb", "{}")
+    write(roomy, "deep.ipynb", '{"cells": [{"cell_type": "code", "outputs": [{"data": {"a": ' + "[" * 100_000)
     for number in range(201):
         write(roomy, f"many/{number}.txt", "x")
     done = roomy.run("ask", "-f", source, "why?")
@@ -150,6 +153,17 @@ def test_a_pdf_is_read_page_by_page(roomy: Instance) -> None:
     text = asked(roomy, "-f", "two.pdf", "why?")
     assert "[page 1]\nHello first" in text
     assert "[page 2]\nHello second" in text
+
+
+def test_a_pdf_that_keeps_its_reader_busy_is_given_up() -> None:
+    with pytest.raises(Unreadable, match="it takes more than 2 s"):
+        parts("pdf", pdf(*["word " * 50] * 20_000), seconds=2)
+
+
+@pytest.mark.parametrize("page", [b"<b>" * 2_700_000, b"<a " + b"x=1 " * 2_000_000])
+def test_a_page_that_keeps_its_reader_busy_is_given_up(page: bytes) -> None:
+    with pytest.raises(Unreadable):
+        parts("html", page, seconds=4)
 
 
 def pdf(*texts: str) -> bytes:

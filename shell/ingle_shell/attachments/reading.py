@@ -5,7 +5,6 @@ It knows kinds of files, not where the bytes are from.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import msgspec
@@ -48,13 +47,13 @@ def text_of(name: str, data: bytes) -> str:
 
 
 def _pdf(name: str, data: bytes) -> str:
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    from ingle_shell.attachments import apart
 
     try:
-        pages = [page.extract_text().strip() for page in PdfReader(io.BytesIO(data)).pages]
-    except (PyPdfError, ValueError, KeyError, TypeError, RecursionError) as exc:
-        raise NotText(f"{name} cannot be read as a PDF: {exc}", hint="Save it anew, without a password.") from exc
+        pages = apart.parts("pdf", data)
+    except apart.Unreadable as exc:
+        hint = "Save it anew, without a password, or send the part that matters as text."
+        raise NotText(f"{name} cannot be read as a PDF: {exc}", hint=hint) from exc
     if not any(pages):
         raise NotText(f"{name} has no text in it", hint="Its pages may be pictures: have their text recognised first.")
     return "\n\n".join(f"[page {number}]\n{text}" for number, text in enumerate(pages, 1))
@@ -64,7 +63,7 @@ def _notebook(name: str, data: bytes) -> str:
     """Its cells, each with the text that it put out."""
     try:
         notebook = msgspec.json.decode(data, type=_Notebook)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise NotText(f"{name} is not a notebook: {exc}", hint="Notebooks older than version 4 are not read.") from exc
     return "\n\n".join(part for number, cell in enumerate(notebook.cells, 1) for part in _cell(number, cell))
 

@@ -16,13 +16,13 @@ import httpx2
 from ingle_daemon import __version__
 from ingle_daemon.client import call
 from ingle_daemon.errors import DoesNotFit, IngleError, RefusedByPrivacy, UsageError
+from ingle_shell.attachments import apart
 from ingle_shell.attachments.reading import NotText, text_of
 
 __all__ = ["fetch", "is_url"]
 
 _SECONDS = 20.0
 _LARGEST_PAGE = 8 * 1024 * 1024
-_UNREAD = ("script", "style", "noscript", "template", "svg", "nav", "footer", "iframe", "form")
 
 
 def is_url(source: str) -> bool:
@@ -126,21 +126,9 @@ def _body(url: str, response: httpx2.Response) -> bytes:
 def _text(url: str, kind: str, body: bytes, encoding: str | None) -> str:
     if kind in ("text/html", "application/xhtml+xml"):
         try:
-            return _markdown(body, encoding)
-        except RecursionError as exc:
-            raise NotText(f"{url} is nested too deeply to be read", hint="Send the part that matters.") from exc
+            return apart.parts("html", body, encoding=encoding or "")[0]
+        except apart.Unreadable as exc:
+            raise NotText(f"{url} cannot be read: {exc}", hint="Send the part that matters.") from exc
     if kind.startswith(("image/", "audio/", "video/", "font/")):
         raise NotText(f"{url} is not text: {kind}", hint="Send a page, text, or a PDF.")
     return text_of(url, body)
-
-
-def _markdown(body: bytes, encoding: str | None) -> str:
-    from bs4 import BeautifulSoup
-    from markdownify import MarkdownConverter
-
-    soup = BeautifulSoup(body, "html.parser", from_encoding=encoding)
-    for element in soup(_UNREAD):
-        element.decompose()
-    text: str = MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(soup)
-    lines = [line.rstrip() for line in text.strip().splitlines()]
-    return "\n".join(line for line, before in zip(lines, ["x", *lines], strict=False) if line or before)
