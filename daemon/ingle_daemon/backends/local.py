@@ -363,11 +363,10 @@ class LocalBackend(Backend):
     def _give_up(self, status: int, *, loading: bool) -> None:
         what = "while it loaded the model" if loading else f"{self._deaths} times in a row"
         died = f"the engine worker died {what} (exit status {status})"
-        error: IngleError = NoModel(
-            died, hint="The model may be damaged or too large for the memory. Choose another: `ingle model list`."
-        )
+        hint = "The model may be damaged or too large for the memory. Choose another (`ingle model list`)"
+        error: IngleError = NoModel(died, hint=f"{hint}, or try it once more: `ingle load`.")
         if loading and not self._killed_for and status in _OF_MEMORY:
-            hint = "Choose a smaller model (`ingle model list`), or end other programs."
+            hint = "Choose a smaller model (`ingle model list`), or end other programs and try once more: `ingle load`."
             error = NoMemory(f"there seems to be no memory for the model: {died}", hint=hint)
         assert self._ready is not None
         if self._ready.done():
