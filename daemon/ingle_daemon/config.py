@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ import tomli
 
 from ingle_daemon import paths
 from ingle_daemon.errors import UsageError
+from ingle_daemon.written import text_of
 
 __all__ = [
     "ApiSettings",
@@ -190,7 +190,7 @@ def load(path: Path | None = None) -> Settings:
     """Read the settings; a missing file is all defaults. Raises UsageError with file and line."""
     path = path or paths.config_file()
     try:
-        text = _text(path)
+        text = text_of(path)
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as exc:
@@ -199,23 +199,6 @@ def load(path: Path | None = None) -> Settings:
     if model := os.environ.get("INGLE_MODEL"):
         settings = msgspec.structs.replace(settings, engine=msgspec.structs.replace(settings.engine, model=model))
     return settings
-
-
-def _text(path: Path) -> str:
-    """What stands in the file. The daemon reads it while others wait: no pipe, no device, not more than anybody writes.
-
-    Raises OSError, UnicodeDecodeError.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe waits for who writes into it
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):  # noqa: PTH116
-        os.close(handle)
-        raise OSError("it is no regular file")
-    with os.fdopen(handle, "rb") as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise OSError(f"it has more than {_LARGEST >> 10} KiB")
-    return data.decode("utf-8").replace("\r\n", "\n")
 
 
 def parse(text: str, name: str = "config.toml") -> Settings:
@@ -245,7 +228,6 @@ def parse(text: str, name: str = "config.toml") -> Settings:
         ) from exc
 
 
-_LARGEST = 1024 * 1024
 _OF_NO_ROLE = ("default", "reasoning", "fallback", "escalate", "confidence")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,14 @@ def test_what_was_measured_of_a_model_holds_for_its_file_and_points_the_way_that
     assert CATALOG.confidence_of("phi-4-mini-instruct") is None
     mean, worst, first, repeats, refuses, cut, _ = measured.confidence.weights
     assert min(mean, worst, first) >= 0 >= max(repeats, refuses, cut)
+
+
+def test_a_users_file_that_no_parser_takes_is_told_as_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(f"x = {'[' * 100_000}")
+    with pytest.raises(UsageError, match=r"models\.toml:1: not valid TOML"):
+        catalog.load(file)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(UsageError, match="no regular file"):
+        catalog.load(file)

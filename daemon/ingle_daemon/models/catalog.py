@@ -18,6 +18,7 @@ import tomli
 from ingle_daemon import paths
 from ingle_daemon.errors import UsageError
 from ingle_daemon.models.shape import Architecture, Shape, estimated
+from ingle_daemon.written import text_of
 
 __all__ = ["Catalog", "Confidence", "Entry", "Hub", "Quant", "Wheel", "load", "parse", "shipped"]
 
@@ -212,7 +213,7 @@ def load(path: Path | None = None) -> Catalog:
     """The shipped catalog with the user's `models.toml`. Raises UsageError with the file and line that is wrong."""
     path = path or paths.models_file()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     except FileNotFoundError:
         return shipped()
     except (OSError, UnicodeDecodeError) as exc:
@@ -234,6 +235,8 @@ def parse(text: str, name: str = "models.toml") -> tuple[Entry, ...]:
         return msgspec.convert(tomli.loads(text), _Users).model
     except tomli.TOMLDecodeError as exc:
         raise UsageError(f"{name}:{exc.lineno}: not valid TOML: {exc.msg}", hint="Correct that line.") from exc
+    except RecursionError as exc:
+        raise UsageError(f"{name}:1: not valid TOML: {exc}", hint="Correct it.") from exc
     except msgspec.ValidationError as exc:
         what, _, where = str(exc).partition(" - at `$")
         where = where.rstrip("`").lstrip(".")
