@@ -270,6 +270,16 @@ def test_a_macro_that_runs_asks_for_nothing(editor: Editor) -> None:
     assert editor.ghost() == ""
 
 
+def test_a_macro_that_is_recorded_gets_no_key_that_takes(editor: Editor) -> None:
+    editor.open("import os\n")
+    editor.type("qqGodef add")
+    editor.wait_lines("import os", "def add")
+    editor.settled()
+    assert editor.ghost() == ""
+    editor.type("<Esc>qA")
+    editor.wait_ghost(ADD)
+
+
 def test_by_hand_it_comes_where_it_would_not_by_itself(editor: Editor) -> None:
     editor.open("def add # and more code\n")
     editor.type("fd;a")

@@ -174,10 +174,12 @@ local function server()
   return client.wanted(buf) and client.of(buf) or nil
 end
 
---- Whether it is time to ask: somebody types, no macro does, and no menu is in the way.
+--- Whether it is time to ask: somebody types, no macro does, and no menu is in the way. Nor is one recorded: it would
+--- hold the key that took a completion, and put a tab there when it runs.
 ---@return boolean
 local function open_for_it()
-  if not api.nvim_get_mode().mode:match('^i') or vim.fn.reg_executing() ~= '' then
+  local in_macro = vim.fn.reg_executing() ~= '' or vim.fn.reg_recording() ~= ''
+  if not api.nvim_get_mode().mode:match('^i') or in_macro then
     return false
   end
   return require('ingle.config').get().popup == 'join' or not require('ingle.popup').visible()
