@@ -564,6 +564,16 @@ def test_why_and_status_tell(editor: Editor) -> None:
     assert "ingle-lsp --stdio" in editor.messages()
 
 
+def test_why_asked_again_takes_the_place_of_what_it_told(editor: Editor) -> None:
+    offer(editor)
+    editor.type("<Esc>:Ingle why<CR>")
+    editor.wait(lambda: editor.nvim.current.buffer.options["filetype"] == "ingle-why")
+    first = editor.nvim.current.window.handle
+    editor.type(":Ingle why 2<CR>")
+    editor.wait(lambda: editor.nvim.current.window.handle != first)
+    assert len(editor.nvim.windows) == 2
+
+
 def test_checkhealth_finds_all_well(editor: Editor) -> None:
     editor.open("")
     editor.nvim.command("checkhealth ingle")

@@ -13,11 +13,16 @@ local function say(text, level)
   vim.notify(text, level or vim.log.levels.INFO)
 end
 
---- Shows text in a window at the bottom; q closes it.
+--- Shows text in a window at the bottom, in the place of what it showed before; q closes it.
 ---@param name string
 ---@param text string
 local function show(name, text)
   local lines = vim.split(vim.trim(text), '\n')
+  for _, win in ipairs(api.nvim_tabpage_list_wins(0)) do
+    if vim.bo[api.nvim_win_get_buf(win)].filetype == 'ingle-' .. name then
+      api.nvim_win_close(win, true)
+    end
+  end
   vim.cmd(('botright %dnew'):format(math.min(#lines + 1, 15)))
   local buf = api.nvim_get_current_buf()
   api.nvim_buf_set_lines(buf, 0, -1, false, lines)
