@@ -289,6 +289,18 @@ def test_by_hand_it_comes_where_it_would_not_by_itself(editor: Editor) -> None:
     editor.wait_ghost("(a, b):")
 
 
+def test_nothing_is_shown_where_it_could_not_be_put(editor: Editor) -> None:
+    offer(editor)
+    editor.nvim.command("setlocal virtualedit=all")
+    editor.type("<Right><Right>")
+    editor.wait_ghost("")
+    editor.type("<Left><Left>")
+    editor.wait_ghost(ADD)
+    editor.nvim.command("setlocal nomodifiable")
+    assert editor.lua("return require('ingle').accept()") is False
+    assert editor.lines() == ["import os", "def add"]
+
+
 # --- undo and repeat -----------------------------------------------------------------------------------------------
 
 

@@ -66,6 +66,9 @@ local function rest(suggestion, item)
   if api.nvim_get_current_buf() ~= suggestion.buf or row < suggestion.row then
     return nil
   end
+  if vim.fn.getcurpos()[4] > 0 or not vim.bo.modifiable then -- behind the line's end ('virtualedit'), or locked since
+    return nil
+  end
   if row == suggestion.row and col < suggestion.col or api.nvim_get_current_line():sub(col + 1) ~= suggestion.tail then
     return nil
   end
@@ -190,7 +193,8 @@ local function place()
   local row, col = unpack(api.nvim_win_get_cursor(0))
   local selected = require('ingle.popup').selected('utf-8')
   local buf = api.nvim_get_current_buf()
-  local parts = { buf, api.nvim_buf_get_changedtick(buf), row, col, selected and selected.text or '' }
+  local beyond = vim.fn.getcurpos()[4]
+  local parts = { buf, api.nvim_buf_get_changedtick(buf), row, col, beyond, selected and selected.text or '' }
   return table.concat(parts, ' ')
 end
 
