@@ -431,6 +431,16 @@ def test_another_buffer_has_its_own(editor: Editor) -> None:
     assert editor.ghost() == ""
 
 
+@pytest.mark.parametrize("command", ["file", "saveas!"])
+def test_a_file_that_is_named_anew_goes_on(editor: Editor, tmp_path: Path, command: str) -> None:
+    editor.open("import os\n")
+    editor.nvim.command(f"{command} {tmp_path}/renamed.py")
+    offered = "vim.lsp.get_clients({ name = 'ingle' })[1].attached_buffers[vim.api.nvim_get_current_buf()]"
+    editor.wait(lambda: editor.lua(f"return {offered}"))
+    editor.type("Godef add")
+    editor.wait_ghost(ADD)
+
+
 def test_a_buffer_is_deleted_while_an_answer_is_on_its_way(editor: Editor, scripted: support.Instance) -> None:
     editor.nvim.command("messages clear")
     editor.open("")

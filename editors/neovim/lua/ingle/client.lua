@@ -17,8 +17,8 @@ local INSTALL = '`uv tool install ingle` or `pipx install ingle` gets it; :check
 ---@field restarting boolean
 local state = { on = true, problem = '', ends = {}, restarting = false }
 
---- The language of each attached document, as the server was told.
----@type table<integer, string>
+--- The language and the name of each attached document, as the server was told.
+---@type table<integer, { language: string, uri: string }>
 local told = {}
 
 local function announce()
@@ -246,12 +246,15 @@ function M.attach(buf)
     local looked_for = (require('ingle.config').get().cmd or { 'ingle-lsp' })[1]
     return trouble(('%s is not installed. %s'):format(looked_for, INSTALL))
   end
-  local language = vim.bo[buf].filetype
+  local now, before = { language = vim.bo[buf].filetype, uri = vim.uri_from_bufnr(buf) }, told[buf]
   local client = M.of(buf)
-  if client and told[buf] ~= language then
-    lsp.buf_detach_client(buf, client.id) -- attached anew, it says which language the document is in
+  if client and not vim.deep_equal(before, now) then
+    lsp.buf_detach_client(buf, client.id) -- attached anew, it says which language the document is in, and its name
+    if before and before.uri ~= now.uri then
+      client:notify('textDocument/didClose', { textDocument = { uri = before.uri } })
+    end
   end
-  told[buf] = language
+  told[buf] = now
   lsp.start(client_config(cmd, root_of(buf)), {
     bufnr = buf,
     reuse_client = function(other)
