@@ -150,6 +150,8 @@ def test_a_notebook_is_read_as_its_cells_and_their_output(roomy: Instance) -> No
 
 def test_a_pdf_is_read_page_by_page(roomy: Instance) -> None:
     write(roomy, "two.pdf", pdf("Hello first", "Hello second"))
+    for name in ("pypdf.py", "json.py", "msgspec.py"):
+        write(roomy, name, b"raise SystemExit('whoever wrote this folder ran')")
     text = asked(roomy, "-f", "two.pdf", "why?")
     assert "[page 1]\nHello first" in text
     assert "[page 2]\nHello second" in text

@@ -38,7 +38,8 @@ def parts(kind: Literal["pdf", "html"], data: bytes, *, encoding: str = "", seco
     """The text of each page of a PDF, or of a web page. Raises Unreadable."""
     command = [sys.executable, "-m", __name__, kind, encoding]
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=True)
+        # Not from the current directory: `python -m` would import a bs4.py that lies there.
+        done = subprocess.run(command, input=data, capture_output=True, timeout=seconds, check=True, cwd="/")
         answer = msgspec.json.decode(done.stdout, type=_Answer)
     except subprocess.TimeoutExpired as exc:
         raise Unreadable(f"it takes more than {seconds:g} s") from exc
