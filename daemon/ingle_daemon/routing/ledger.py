@@ -5,8 +5,8 @@ once, when it is known. One transaction compares what is spent and reserved with
 that any number of requests at once cannot overspend together, and a daemon that is killed leaves its reservations
 charged. Nothing here says what was asked: a receipt has the body's hash, and the body only where the user wants it.
 
-Clocks are set back and forth. Receipts have the order of their numbers; those of this daemon's life are placed in
-time by a clock that nobody sets, so that setting the other one gives no budget back; one from the future, written
+Clocks are set back and forth. Receipts have the order of their numbers; those since the machine was started are placed
+in time by a clock that nobody sets, so that setting the other one gives no budget back; one from the future, written
 before the clock was set back, counts as written now.
 
 This module knows neither providers nor prices. What is damaged is not replaced by an empty ledger: nothing leaves
@@ -30,7 +30,7 @@ import msgspec
 from ingle_daemon.errors import BudgetSpent, UsageError
 from ingle_daemon.routing.budget import Charge, dollars, nano, windows
 
-__all__ = ["Clock", "Draft", "Ledger", "Limits", "Spent", "steady"]
+__all__ = ["Clock", "Draft", "Ledger", "Limits", "Spent", "boot", "steady"]
 
 _MIGRATIONS = (
     """
@@ -67,6 +67,14 @@ def steady() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def boot() -> str:
+    """Names this start of the machine, within which `steady` goes on; where nobody says, this process."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return uuid.uuid4().hex
+
+
 class Limits(msgspec.Struct, frozen=True):
     """US dollars; None is no limit."""
 
@@ -96,14 +104,19 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The ledger in `path`, private to the user. Thread-safe; every call may wait for the disk."""
+    """The ledger in `path`, private to the user. Thread-safe; every call may wait for the disk.
 
-    def __init__(self, path: Path, limits: Limits, *, clock: Clock = time.time, steady_clock: Clock = steady) -> None:
+    `session` names the time in which `steady_clock` goes on, from one daemon to the next.
+    """
+
+    def __init__(
+        self, path: Path, limits: Limits, *, clock: Clock = time.time, steady_clock: Clock = steady, session: str = ""
+    ) -> None:
         self._path = path
         self._limits = limits
         self._clock = clock
         self._steady = steady_clock
-        self._session = uuid.uuid4().hex
+        self._session = session or boot()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -164,7 +177,7 @@ class Ledger:
                 self._connection = None
 
     def _now(self, connection: sqlite3.Connection) -> float:
-        """The time of day. Receipts of an earlier daemon that lie in the future are moved to now, once."""
+        """The time of day. Receipts of an earlier session that lie in the future are moved to now, once."""
         now = self._clock()
         connection.execute("UPDATE receipts SET at = ? WHERE at > ? AND session != ?", (now, now, self._session))
         return now

@@ -26,14 +26,15 @@ class Clocks:
     """A clock that can be set, and one that cannot."""
 
     def __init__(self) -> None:
-        self.now, self.steady = NOON, 1000.0
+        self.now, self.steady, self.boot = NOON, 1000.0, "first"
 
     def passes(self, seconds: float) -> None:
         self.now += seconds
         self.steady += seconds
 
     def ledger(self, path: Path, **limits: float) -> Ledger:
-        return Ledger(path, Limits(**limits), clock=lambda: self.now, steady_clock=lambda: self.steady)
+        clock, steady = (lambda: self.now), (lambda: self.steady)
+        return Ledger(path, Limits(**limits), clock=clock, steady_clock=steady, session=self.boot)
 
 
 @pytest.fixture
@@ -111,18 +112,27 @@ def test_setting_the_clock_back_gives_nothing_back(path: Path, clocks: Clocks, j
         ledger.reserve(draft())
 
 
-def test_setting_the_clock_forward_gives_nothing_back_while_the_daemon_lives(path: Path, clocks: Clocks) -> None:
+@pytest.mark.parametrize("jump", [5 * DAY, 40 * DAY])
+def test_setting_the_clock_forward_gives_nothing_back_until_the_machine_is_started_anew(
+    path: Path, clocks: Clocks, jump: float
+) -> None:
     ledger = clocks.ledger(path, day=0.5)
     ledger.reserve(draft())
-    clocks.now += 5 * DAY
+    clocks.now += jump
     with pytest.raises(BudgetSpent):
         ledger.reserve(draft())
+    ledger.close()
+    with pytest.raises(BudgetSpent):
+        clocks.ledger(path, day=0.5).reserve(draft())  # of the next daemon
+    clocks.boot, clocks.steady = "second", 5.0
+    clocks.ledger(path, day=0.5).reserve(draft())
 
 
 def test_a_receipt_from_the_future_counts_once_and_not_for_ever(path: Path, clocks: Clocks) -> None:
-    """Written by an earlier daemon while the clock was years ahead."""
+    """Written before the machine was started anew, while the clock was years ahead."""
     ahead = Clocks()
     ahead.now += 3000 * DAY
+    ahead.boot = "earlier"
     earlier = ahead.ledger(path)
     earlier.reserve(draft())
     earlier.close()
