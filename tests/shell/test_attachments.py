@@ -158,14 +158,13 @@ def test_a_pdf_is_read_page_by_page(roomy: Instance) -> None:
 
 
 def test_a_pdf_that_keeps_its_reader_busy_is_given_up() -> None:
-    with pytest.raises(Unreadable, match="it takes more than 2 s"):
-        parts("pdf", pdf(*["word " * 50] * 20_000), seconds=2)
+    with pytest.raises(Unreadable, match="it takes more than 1 s"):
+        parts("pdf", pdf(*["word " * 50] * 20_000), seconds=1)
 
 
-@pytest.mark.parametrize("page", [b"<b>" * 2_700_000, b"<a " + b"x=1 " * 2_000_000])
-def test_a_page_that_keeps_its_reader_busy_is_given_up(page: bytes) -> None:
-    with pytest.raises(Unreadable):
-        parts("html", page, seconds=4)
+def test_a_page_that_keeps_its_reader_busy_is_given_up() -> None:
+    with pytest.raises(Unreadable, match="it takes more than 1 s"):
+        parts("html", b"<b>" * 2_700_000, seconds=1)
 
 
 def pdf(*texts: str) -> bytes:
