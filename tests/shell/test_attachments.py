@@ -183,7 +183,7 @@ def pdf(*texts: str) -> bytes:
             " /Resources << /Font << /F1 3 0 R >> >> >>"
         )
         objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
-    body, offsets = b"%PDF-1.4\n", []
+    body, offsets = bytearray(b"%PDF-1.4\n"), []
     for number, each in enumerate(objects, 1):
         offsets.append(len(body))
         body += f"{number} 0 obj\n{each}\nendobj\n".encode()
@@ -191,7 +191,7 @@ def pdf(*texts: str) -> bytes:
     tail = (
         f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer << /Size {len(objects) + 1} /Root 1 0 R >>\n"
     )
-    return body + f"{tail}startxref\n{len(body)}\n%%EOF".encode()
+    return bytes(body) + f"{tail}startxref\n{len(body)}\n%%EOF".encode()
 
 
 class Site(BaseHTTPRequestHandler):
