@@ -15,6 +15,7 @@ import msgspec
 from ingle_daemon.errors import DaemonUnreachable, DoesNotFit, IngleError
 from ingle_daemon.protocol import Delta, Done, Drafting, Event, Judgement, Reading, Routed, Started, Thinking
 from ingle_shell.codeblock import FirstBlock
+from ingle_shell.patience import Patience
 from ingle_shell.render import (
     answer_status,
     doubt_notice,
@@ -42,6 +43,8 @@ class Shown(NamedTuple):
 class Output(Protocol):
     """What `show` needs of a screen."""
 
+    @property
+    def interactive(self) -> bool: ...
     def write(self, text: str) -> None: ...
     def end_line(self) -> None: ...
     def note(self, text: str, *, dim: bool = False, end: str = ...) -> None: ...
@@ -63,7 +66,7 @@ def show(
     """
     answer = _Answer(output, at_once=not (as_json or complete), block=FirstBlock() if code_only else None)
     try:
-        for event in _without_asides(map(_typed, events), output):
+        for event in _without_asides(_awaited(map(_typed, events), output), output):
             if isinstance(event, Routed):
                 answer.routed = event
                 _announce(event, output)
@@ -185,6 +188,25 @@ def _without_asides(events: Iterable[Event], output: Output) -> Iterator[Event]:
         aside = event if isinstance(event, Thinking | Drafting) else None
         if not aside:
             yield event
+
+
+def _awaited(events: Iterable[Event], output: Output) -> Iterator[Event]:
+    """The events. Somebody who watches is told what there is to wait for: the model, and what it has to read."""
+    if not output.interactive:
+        yield from events
+        return
+    patience = Patience(lambda what: output.note(f"{what} …", dim=True))
+    patience.expect("waiting for the model")
+    try:
+        for event in events:
+            patience.over()
+            yield event
+            if isinstance(event, Started):
+                patience.expect(f"reading {event.prompt_tokens:,} tokens")
+            elif isinstance(event, Routed) and event.route.kind == "local":
+                patience.expect("waiting for the model")
+    finally:
+        patience.over()
 
 
 def _as_json(answer: str, routed: Routed, done: Done) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pexpect
@@ -32,6 +33,13 @@ def test_the_answer_and_then_a_dim_line_that_says_where_it_was_made(instance: In
     assert output.startswith("forty-two\n\x1b[2mscripted · local · 64 of 2,048 tokens")
     assert output.endswith("\x1b[0m\n")
     assert child.exitstatus == 0
+
+
+def test_somebody_who_watches_is_told_what_takes_more_than_a_second(instance: Instance, spawn: Spawn) -> None:
+    instance.script(rules=[{"kind": "chat", "match": "", "answer": "42", "delay_ms": 1500}])
+    output = seen(spawn("ask how many?", NO_COLOR="1"))
+    assert re.match(r"(waiting for the model …\n)?reading \d+ tokens …\n42\n", output)
+    assert "reading" not in seen(spawn("ask how many? 2>&1 | cat"))
 
 
 def test_no_color_means_no_escape_sequence_at_all(instance: Instance, spawn: Spawn) -> None:
