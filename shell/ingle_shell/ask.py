@@ -189,9 +189,7 @@ def _list_templates() -> None:
     from ingle_shell.screen import Screen
     from ingle_shell.templates import listing
 
-    screen = Screen()
-    screen.write(listing())
-    screen.end_line()
+    Screen().tell(listing())
 
 
 def default_system(*, code_only: bool = False) -> str:

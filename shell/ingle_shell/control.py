@@ -25,6 +25,7 @@ from ingle_shell.commands import (
     shell,
     top,
 )
+from ingle_shell.layout import Verbatim
 from ingle_shell.screen import Screen, settle
 
 if TYPE_CHECKING:
@@ -39,10 +40,8 @@ def main() -> int:
     command: Command = options.command
     try:
         answer = command.run(options)
-        text = json.dumps(answer, indent=2) if options.as_json else command.render(answer)
-        screen = Screen()
-        screen.write(text)
-        screen.end_line()
+        told = Verbatim(json.dumps(answer, indent=2)) if options.as_json else command.render(answer)
+        Screen().tell(*([told] if isinstance(told, str) else told))
     except BrokenPipeError:
         return 0
     except (IngleError, KeyboardInterrupt) as error:

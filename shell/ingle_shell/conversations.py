@@ -17,14 +17,16 @@ from ingle_daemon.client import call
 from ingle_daemon.errors import UsageError
 from ingle_daemon.protocol import Conversation, ConversationInfo, Found, StopReason, Turn
 from ingle_shell.keeping import terminal
+from ingle_shell.layout import Verbatim, cut
 from ingle_shell.options import Options
 from ingle_shell.render import plain
 from ingle_shell.screen import Screen
 
-__all__ = ["as_markdown", "listed", "look_after", "transcript"]
+__all__ = ["as_markdown", "listed", "look_after"]
 
 _PLACE = "/ingle/conversations"
 _WHOLE = frozenset(get_args(StopReason))
+_LEAST_TITLE = 8  # columns
 _UNITS = ((24 * 3600, "d"), (3600, "h"), (60, "min"))
 
 
@@ -43,7 +45,10 @@ def look_after(options: Options) -> None:
     elif options.shown is not None:
         place = f"{_PLACE}/{options.shown}" if options.shown else f"{_PLACE}/last?terminal={quote(terminal())}"
         conversation = call("GET", place)
-        _say(conversation, options, transcript(msgspec.convert(conversation, Conversation)))
+        if options.as_json:
+            Screen().tell(Verbatim(json.dumps(conversation)))
+        else:
+            _show(msgspec.convert(conversation, Conversation), Screen(markdown=True))
     else:
         conversations = call("GET", _PLACE)
         infos = msgspec.convert(conversations, list[ConversationInfo])
@@ -65,17 +70,20 @@ def listed(infos: list[ConversationInfo], now: float, columns: int) -> str:
     lines = []
     for info in infos:
         head = f"{info.id:>4}  {_age(now - info.changed):>6}  {info.turns:>3}  "
-        lines.append(head + _cut(plain(info.title), columns - len(head)))
+        lines.append(head + cut(plain(info.title), max(columns - len(head), _LEAST_TITLE)))
     return "\n".join(lines) or "no conversation is kept yet"
 
 
-def transcript(conversation: Conversation) -> str:
-    """All that was said."""
-    parts = [f"{plain(conversation.info.title)} ({conversation.info.id})"]
+def _show(conversation: Conversation, screen: Screen) -> None:
+    """All that was said, the answers laid out as they were when they came."""
+    screen.tell(f"{conversation.info.title} ({conversation.info.id})")
     for turn in conversation.turns:
-        question = "\n".join(f"> {line}" for line in turn.question.splitlines())
-        parts += [question, *filter(None, [turn.answer.strip(), _note(turn)])]
-    return "\n\n".join(parts)
+        screen.tell("\n", "\n".join(f"> {line}" for line in turn.question.splitlines()))
+        if answer := turn.answer.strip():
+            screen.tell("\n")
+            screen.write(answer)
+            screen.end_line()
+        screen.tell("\n", _note(turn))
 
 
 def as_markdown(conversation: Conversation) -> str:
@@ -112,12 +120,5 @@ def _age(seconds: float) -> str:
     return next((f"{int(seconds // size)} {unit}" for size, unit in _UNITS if seconds >= size), "now")
 
 
-def _cut(text: str, columns: int) -> str:
-    columns = max(columns, 8)
-    return text if len(text) <= columns else f"{text[: columns - 1]}…"
-
-
 def _say(value: Any, options: Options, text: str) -> None:
-    screen = Screen()
-    screen.write(json.dumps(value) if options.as_json else text)
-    screen.end_line()
+    Screen().tell(Verbatim(json.dumps(value)) if options.as_json else text)

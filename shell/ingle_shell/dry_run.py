@@ -7,20 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingle_daemon.client import call
+from ingle_shell.layout import Verbatim
 from ingle_shell.screen import Screen
 
-__all__ = ["plan_text", "show_plan"]
+__all__ = ["plan_parts", "show_plan"]
 
 
 def show_plan(request: Mapping[str, object], *, as_json: bool) -> None:
     """Have the daemon count and decide, and show what it says."""
     plan = call("POST", "/ingle/route", request)
-    screen = Screen()
-    screen.write(json.dumps(plan) if as_json else plan_text(plan))
-    screen.end_line()
+    Screen().tell(*([Verbatim(json.dumps(plan))] if as_json else plan_parts(plan)))
 
 
-def plan_text(plan: Mapping[str, Any]) -> str:
+def plan_parts(plan: Mapping[str, Any]) -> tuple[str, str]:
     """The plan for people: facts first, then every message as it would leave."""
     route, fit = plan["route"], plan.get("fit")
     lines = [f"to      {route['model']} ({route['kind']}): {route['reason']}"]
@@ -32,7 +31,6 @@ def plan_text(plan: Mapping[str, Any]) -> str:
         price = "unknown" if letter.get("estimate") is None else f"at most ${letter['estimate']:.4f}"
         hidden = ", ".join(f"{count} {kind}" for kind, count in letter["redactions"].items()) or "nothing"
         lines += [f"price   {price}", f"hidden  {hidden}", f"url     {letter['url']}", f"SHA-256 {letter['sha256']}"]
-        return "\n".join([*lines, "", "--- the body, to the byte", letter["body"]])
-    for message in plan["messages"]:
-        lines += ["", f"--- {message['role']}", message["content"]]
-    return "\n".join(lines)
+        return "\n".join(lines), Verbatim(f"\n--- the body, to the byte\n{letter['body']}")
+    messages = (f"\n--- {message['role']}\n{message['content']}" for message in plan["messages"])
+    return "\n".join(lines), Verbatim("\n".join(messages))

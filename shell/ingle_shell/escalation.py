@@ -19,6 +19,7 @@ from ingle_daemon.protocol import Draft, Judgement, Offer
 from ingle_shell.answer import Shown
 from ingle_shell.command.menu import Terminal
 from ingle_shell.keeping import terminal
+from ingle_shell.layout import laid_out
 from ingle_shell.render import doubt_notice, plain
 from ingle_shell.screen import Screen
 
@@ -51,7 +52,7 @@ def _pressed(judgement: Judgement, offer: Offer) -> str | None:
     if window is None:
         return None
     with contextlib.closing(window):
-        return window.answer(question(judgement, offer), _PATIENCE_S)
+        return window.answer(laid_out(question(judgement, offer), window.width), _PATIENCE_S)
 
 
 def question(judgement: Judgement, offer: Offer) -> str:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from ingle_daemon.errors import IngleError
+from ingle_shell.layout import Verbatim, laid_out
 from ingle_shell.render import TerminalText, plain
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ __all__ = ["Screen", "agrees", "keyboard_of_user", "settle"]
 
 
 class Screen:
-    """The answer goes out through `write`, as it comes; everything else through `note`.
+    """The answer goes out through `write`, as it comes; what is said in its place through `tell`, everything else
+    through `note`. On a terminal these two are laid out as wide as that is; a pipe gets them as they are.
 
     With `markdown` the answer is that, and a terminal that can move its cursor shows it laid out.
     Raises BrokenPipeError when nobody reads any more, IngleError when the answer cannot be written.
@@ -56,9 +58,20 @@ class Screen:
         if self._mid_line:
             self._emit("\n")
 
+    def tell(self, *parts: str) -> None:
+        """What no model wrote and people asked for, each part on lines of its own; a `Verbatim` one stands as it is."""
+        for part in parts:
+            text = plain(part) if self._filter else part
+            if self._filter and not isinstance(part, Verbatim):
+                text = laid_out(text, self._size().columns)
+            self._emit(text)
+            self.end_line()
+
     def note(self, text: str, *, dim: bool = False, end: str = "\n") -> None:
         """A line beside the answer. Where it cannot be written, the answer and the exit code are no worse for it."""
         text = plain(text)
+        if self.interactive:
+            text = laid_out(text, _size_of(self._err).columns)
         if dim and self.interactive and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
             text = f"\x1b[2m{text}\x1b[0m"
         with contextlib.suppress(IngleError, BrokenPipeError):
@@ -70,12 +83,7 @@ class Screen:
         return LiveMarkdown(self._emit, self._size)
 
     def _size(self) -> os.terminal_size:
-        """Of the terminal, now; some say that they have no columns at all."""
-        with contextlib.suppress(OSError):
-            size = os.get_terminal_size(self._out.fileno())
-            if size.columns and size.lines:
-                return size
-        return os.terminal_size((80, 24))
+        return _size_of(self._out)
 
     def _emit(self, text: str) -> None:
         if text:
@@ -116,6 +124,15 @@ def settle(program: str, error: IngleError | KeyboardInterrupt, *, as_json: bool
         with contextlib.suppress(IngleError, BrokenPipeError):  # the exit code still tells
             screen.write(json.dumps({"error": error.to_wire()}) + "\n")
     return error.exit_code
+
+
+def _size_of(stream: TextIO) -> os.terminal_size:
+    """Of the terminal, now; some say that they have no columns at all."""
+    with contextlib.suppress(OSError):
+        size = os.get_terminal_size(stream.fileno())
+        if size.columns and size.lines:
+            return size
+    return os.terminal_size((80, 24))
 
 
 def _can_move() -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ingle_daemon.protocol import Judgement, Route, Routed
+from ingle_shell.layout import Verbatim
 from ingle_shell.render import plain, why_notice
 
 __all__ = ["decisions"]
@@ -39,15 +40,16 @@ _ENDED = {
 }
 
 
-def decisions(answer: Mapping[str, Any]) -> str:
+def decisions(answer: Mapping[str, Any]) -> list[str]:
     """`ingle why` for people: completions, then questions, the newest first."""
     told = [_one(entry) for entry in answer["completions"]]
     if prompt := answer.get("prompt"):
-        told.append("the newest prompt, as the model got it:\n" + plain(prompt))
+        told.append(Verbatim(f"the newest prompt, as the model got it:\n{plain(prompt)}"))
     told += [_question(one) for one in answer.get("answers", ())]
-    return "\n\n".join(told) or (
-        "nothing was completed or asked since the daemon started; type in an editor that runs ingle-lsp, and ask again"
-    )
+    if not told:
+        nothing = "nothing was completed or asked since the daemon started"
+        return [f"{nothing}; type in an editor that runs ingle-lsp, and ask again"]
+    return [part for one in told for part in ("\n", one)][1:]
 
 
 def _question(entry: Mapping[str, Any]) -> str:

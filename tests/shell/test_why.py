@@ -36,7 +36,7 @@ def hidden(by: str) -> dict[str, Any]:
 
 
 def test_a_completion_is_told_with_its_cost() -> None:
-    said = decisions({"completions": [ENTRY]})
+    (said,) = decisions({"completions": [ENTRY]})
     assert "a.py: shown" in said
     assert "812 tokens: 4 evaluated, 806 reused (512 lent)" in said
     assert "queue 3 ms, prefill 41 ms, decode 88 ms, filters 1 ms" in said
@@ -59,7 +59,7 @@ def test_a_completion_is_told_with_its_cost() -> None:
     ],
 )
 def test_nothing_to_see_has_a_reason(entry: dict[str, Any], said: str) -> None:
-    assert said in decisions({"completions": [entry]})
+    assert said in "".join(decisions({"completions": [entry]}))
 
 
 def test_before_anything_was_completed_it_says_what_to_do(instance: Instance, daemon: FakeDaemon) -> None:

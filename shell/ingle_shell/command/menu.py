@@ -15,6 +15,8 @@ import tty
 from collections.abc import Iterator
 from typing import Literal
 
+from ingle_shell.layout import laid_out
+
 __all__ = ["Choice", "Terminal", "choose"]
 
 Choice = Literal["run", "edit", "copy", "explain", "refine", "larger", "abort"]
@@ -128,7 +130,7 @@ def choose(terminal: Terminal, *, runnable: bool, needs_word: bool, larger: str 
     if larger:
         menu += f" as[k] {larger}"
     while True:
-        terminal.write(f"{menu}\nEnter aborts > ")
+        terminal.write(laid_out(f"{menu}\nEnter aborts > ", terminal.width))
         pressed = terminal.key()
         choice = _KEYS.get(pressed.lower())
         terminal.write(f"{choice or 'abort'}\r\n" if choice or pressed in _ABORTING else "\r\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -13,13 +13,13 @@ __all__ = ["Command", "add", "count"]
 
 
 class Command(NamedTuple):
-    """What a command asks for, and how people read the answer; nothing is printed of an empty text.
+    """What a command asks for, and how people read the answer, in parts (`Screen.tell`); an empty text is not printed.
 
     `exit_code` is what the answer ends the program with.
     """
 
     run: Callable[[argparse.Namespace], Any]
-    render: Callable[[Any], str]
+    render: Callable[[Any], str | Sequence[str]]
     exit_code: Callable[[Any], int] = lambda _: 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingle_shell.commands.base import Command
 from ingle_shell.commands.base import add as _add
+from ingle_shell.layout import Verbatim
 from ingle_shell.render import plain
 from ingle_shell.screen import Screen
 
@@ -28,7 +29,7 @@ def add(commands: Commands) -> None:
         commands,
         "doctor",
         "look at everything that may be wrong, and say what to do about it",
-        Command(_doctor, _told, lambda answer: 2 if answer["problems"] else 0),
+        Command(_doctor, lambda answer: Verbatim(_told(answer)), lambda answer: 2 if answer["problems"] else 0),
         as_json=True,
     )
     parser.add_argument("--start", action="store_true", help="start the daemon where it does not run")

@@ -8,7 +8,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ingle_daemon.client import call
 from ingle_daemon.errors import UsageError
 from ingle_shell.commands.base import Command, count
 from ingle_shell.commands.base import add as _add
+from ingle_shell.layout import Verbatim
 from ingle_shell.reliability import reliability
 from ingle_shell.render import fact_lines, plain
 
@@ -136,18 +137,19 @@ def _route(options: argparse.Namespace) -> Any:
 # --- as people read them ------------------------------------------------------------------------------------
 
 
-def _told_ledger(answer: Mapping[str, Any]) -> str:
+def _told_ledger(answer: Mapping[str, Any]) -> Sequence[str]:
     if answer.get("export") == "csv":
-        return _csv(answer["receipts"])
-    lines = [_told_receipt(receipt) for receipt in answer["receipts"]] or ["nothing has left this machine"]
+        return [Verbatim(_csv(answer["receipts"]))]
+    lines = [part for receipt in answer["receipts"] for part in _told_receipt(receipt)]
+    lines = lines or ["nothing has left this machine"]
     for window in ("day", "month"):
         limit = answer["budget"][window]
         of = f" of ${limit:.2f}" if limit is not None else ", no limit"
         lines.append(f"this {window}: ${answer['spent'][window]:.4f}{of}")
-    return "\n".join(lines)
+    return lines
 
 
-def _told_receipt(receipt: Mapping[str, Any]) -> str:
+def _told_receipt(receipt: Mapping[str, Any]) -> list[str]:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(receipt["at"]))
     cost = receipt["charged"] if receipt["charged"] is not None else receipt["estimate"]
     price = "cost unknown" if cost is None else f"${cost:.4f}" + ("" if receipt["believed"] else " (estimate)")
@@ -159,7 +161,7 @@ def _told_receipt(receipt: Mapping[str, Any]) -> str:
         + (f", {plain(receipt['reason'])}" if receipt["reason"] else ""),
         f"  SHA-256 {receipt['sha256']}",
     ]
-    return "\n".join([*lines, *([plain(receipt["body"])] if receipt.get("body") else [])])
+    return [*lines, *([Verbatim(plain(receipt["body"]))] if receipt.get("body") else [])]
 
 
 def _csv(receipts: list[dict[str, Any]]) -> str:
@@ -187,9 +189,9 @@ def _told_keys(answer: Mapping[str, Any]) -> str:
     return "\n".join(lines) or "the configuration names no provider"
 
 
-def _told_route(answer: Mapping[str, Any]) -> str:
+def _told_route(answer: Mapping[str, Any]) -> Sequence[str]:
     if "escalation" in answer:
-        return reliability(answer)
+        return [reliability(answer)]
     route, fit, letter = answer["route"], answer.get("fit"), answer.get("letter")
     lines = [f"{route['kind']}  {plain(route['model'])}: {plain(route['reason'])}", f"rule      {route['rule']}"]
     if fit:
@@ -203,6 +205,6 @@ def _told_route(answer: Mapping[str, Any]) -> str:
             f"hidden    {json.dumps(letter['redactions'])}",
             f"SHA-256   {letter['sha256']}",
             "body, to the byte:",
-            plain(letter["body"]),
+            Verbatim(plain(letter["body"])),
         ]
-    return "\n".join(lines)
+    return lines

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import ingle_shell
 from ingle_shell.commands.base import Command
 from ingle_shell.commands.base import add as _add
+from ingle_shell.layout import Verbatim
 
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
@@ -30,7 +31,7 @@ pauses (zsh) or at the key. Lines that begin with a space, and lines with an obv
 def add(commands: Commands) -> None:
     """Declare it."""
     what = "print the shell integration: keys, ??, and what `ask -s` runs in this very shell"
-    init = _add(commands, "init", what, Command(_init, str))
+    init = _add(commands, "init", what, Command(_init, Verbatim))
     init.add_argument("shell", choices=_SHELLS, help="which shell is to read it")
     init.add_argument(
         "--suggest",
