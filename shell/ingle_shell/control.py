@@ -25,6 +25,7 @@ from ingle_shell.commands import (
     shell,
     top,
 )
+from ingle_shell.help import EXIT_CODES, Parser
 from ingle_shell.layout import Verbatim
 from ingle_shell.screen import Screen, settle
 
@@ -50,11 +51,8 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ingle",
-        description="Look after the model that this machine keeps loaded. Questions go to `ask`.",
-        epilog="exit codes: 0 done, 2 usage or configuration, 3 daemon unreachable, 4 no model, 130 interrupted",
-    )
+    description = "Look after the model that this machine keeps loaded. Questions go to `ask`."
+    parser = Parser(prog="ingle", description=description, epilog=EXIT_CODES)
     parser.set_defaults(as_json=False)
     parser.add_argument("-V", "--version", action="version", version=f"ingle {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 __all__ = ["Verbatim", "cells", "cut", "laid_out"]
 
-_HANGING = 4  # deeper than a hint stands below its message
+_BELOW_LABEL = 4
 _WORD = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
 _LABEL = re.compile(r"\s*\S+(?: \S+)*\s{2,}(?=\S)")
 
@@ -39,17 +39,18 @@ def cut(text: str, columns: int) -> str:
     return f"{text}…"
 
 
-def laid_out(text: str, columns: int) -> str:
+def laid_out(text: str, columns: int, *, flat: int = 4, deeper: int = 0) -> str:
     """`text`, its long lines broken at spaces.
 
-    What follows a break stands below the text behind the line's label (what two spaces end), or is indented. What
+    What follows a break stands below the text behind the line's label (what two spaces end). Without a label it is
+    indented by `flat`, so that it stands deeper than a hint, or `deeper` than its line where that is indented. What
     stands in backquotes, a command or a path, is kept together where it fits a line. A word that fits none is left to
     the terminal: so it is copied in one piece.
     """
     lines, label = list[str](), 0
     for line in text.split("\n"):
         label = _label(line, label)
-        lines += _broken(line, _hanging(line, label, columns), columns)
+        lines += _lines(line, label, columns, flat=flat, deeper=deeper)
     return "\n".join(lines)
 
 
@@ -60,10 +61,15 @@ def _label(line: str, above: int) -> int:
     return above if above and line.find(" ") == above - 1 else 0
 
 
-def _hanging(line: str, label: int, columns: int) -> int:
+def _lines(line: str, label: int, columns: int, *, flat: int, deeper: int) -> list[str]:
+    """The lines of one; a label that would leave its text no room stands above it."""
     indent = len(line) - len(line.lstrip(" "))
-    hanging = cells(line[:label]) or indent or _HANGING
-    return hanging if hanging <= columns // 2 else min(indent or _HANGING, columns // 2)
+    below = cells(line[:label])
+    if below > columns // 2 and cells(line) > columns:
+        head, text = line[:label].rstrip(), " " * (indent + _BELOW_LABEL) + line[label:]
+        return [*_broken(head, indent, columns), *_broken(text, indent + _BELOW_LABEL, columns)]
+    hanging = below or (indent + deeper if indent else flat)
+    return _broken(line, min(hanging, columns // 2), columns)
 
 
 def _broken(line: str, hanging: int, columns: int) -> list[str]:

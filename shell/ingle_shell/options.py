@@ -14,27 +14,26 @@ if TYPE_CHECKING:
 __all__ = ["Options", "parse"]
 
 _DESCRIPTION = """\
-Ask the language model of this machine. The answer goes to standard output, everything else to standard error.
+Ask the language model of this machine. The answer goes to standard output, everything else to standard error. \
 Text on standard input comes before the question."""
 
 _EXAMPLES = """\
 examples:
   ask "how do I list the ten biggest files here?"
   git diff | ask "why could this fail?"
-  ask "what does @src/main.py:10-40 do?"            ask -f docs/ "how is it configured?"
-  git diff --staged | ask -t commit                 ask -t     (lists the templates)
+  ask "what does @src/main.py:10-40 do?"
+  ask -f docs/ "how is it configured?"
+  git diff --staged | ask -t commit
   ask -x "a regex for an IPv4 address in Python" > ip.py
-  ask -c "and on macOS?"          go on with the last conversation of this terminal
+  ask -c "and on macOS?"
   ask -s "the ten biggest files here"
   ask --json -- "what does tar -x do?" | jq -r .answer
 
 attachments:
-  -f names a file, a folder (what git ignores and secrets are left out), a quoted pattern, or a web page. In the
-  question, @file, @file:10-40, @folder and @symbol do the same. Text, code, notebooks and PDFs are read.
+-f names a file, a folder (what git ignores and secrets are left out), a quoted pattern, or a web page. In the \
+question, @file, @file:10-40, @folder and @symbol do the same. Text, code, notebooks and PDFs are read.
 
-exit codes:
-  0 done   2 usage or configuration   3 daemon unreachable   4 no model   5 does not fit and may not leave
-  6 API failed   7 budget spent   8 refused by privacy rule   130 interrupted"""
+"""
 
 
 class Options:
@@ -102,17 +101,12 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def _parser() -> ArgumentParser:
-    import argparse
+    from argparse import SUPPRESS
 
     from ingle_daemon import __version__
+    from ingle_shell.help import EXIT_CODES, Parser
 
-    parser = argparse.ArgumentParser(
-        prog="ask",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-    )
+    parser = Parser(prog="ask", description=_DESCRIPTION, epilog=_EXAMPLES + EXIT_CODES, argument_default=SUPPRESS)
     parser.add_argument("words", nargs="*", metavar="QUESTION", help="the question; quote what your shell would expand")
     _add_context(parser)
     _add_model(parser)
@@ -166,10 +160,7 @@ def _add_model(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--last", dest="failure", action="store_true", help="about the command that failed last (see `ingle init`)"
     )
-    parser.add_argument(
-        "--rest", action="store_true", help="how the line in INGLE_LINE may go on (for `ingle init --suggest`)"
-    )
-    parser.add_argument("--ran", type=int, metavar="N", help="the last command of `ask -s` ended so (for `ingle init`)")
+    _add_for_shells(parser)
     parser.add_argument("--max-tokens", type=_count, metavar="N", help="the longest answer, in tokens")
     parser.add_argument(
         "--temperature",
@@ -177,6 +168,14 @@ def _add_model(parser: ArgumentParser) -> None:
         metavar="T",
         help="0 always takes the likeliest word; 1 varies more",
     )
+
+
+def _add_for_shells(parser: ArgumentParser) -> None:
+    """What the scripts of `ingle init` say, and nobody else."""
+    from argparse import SUPPRESS
+
+    parser.add_argument("--rest", action="store_true", help=SUPPRESS)  # how the line in INGLE_LINE may go on
+    parser.add_argument("--ran", type=int, metavar="N", help=SUPPRESS)  # the last command of `ask -s` ended so
 
 
 def _add_output(parser: ArgumentParser) -> None:

@@ -19,12 +19,13 @@ __all__ = ["add"]
 _SHELLS = ("bash", "zsh", "fish")
 
 _EPILOG = """\
-bash, zsh: eval "$(ingle init bash)"     fish: ingle init fish | source
+bash, zsh: eval "$(ingle init bash)"
+fish: ingle init fish | source
 
-The output of commands is not kept. INGLE_CAPTURE=tmux, kitty or wezterm lets `ask --last` and Alt-k read that of the
+The output of commands is not kept. INGLE_CAPTURE=tmux, kitty or wezterm lets `ask --last` and Alt-k read that of the \
 last failure from the screen; `ingle shell` is a shell that keeps it in every terminal, and says for how long.
 
-With --suggest, the line that you type and the last 30 commands are read by the model of this machine when typing
+With --suggest, the line that you type and the last 30 commands are read by the model of this machine when typing \
 pauses (zsh) or at the key. Lines that begin with a space, and lines with an obvious secret, are not."""
 
 
@@ -39,7 +40,6 @@ def add(commands: Commands) -> None:
         help="also suggest how a line goes on: ghost text in zsh, by a key (Alt-j) in bash and fish",
     )
     init.epilog = _EPILOG
-    init.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def _init(options: argparse.Namespace) -> str:

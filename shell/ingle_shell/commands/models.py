@@ -55,7 +55,6 @@ def add(commands: Commands) -> None:
 
 def _add_pull(model: Commands) -> None:
     pull = _add(model, "pull", "fetch a model", Command(_pull, lambda _: ""), as_json=True)
-    pull.formatter_class = argparse.RawDescriptionHelpFormatter
     pull.epilog = _SOURCES
     pull.add_argument("name", metavar="NAME", nargs="?", help="see below; without it, ingle offers one")
     pull.add_argument("--as", dest="called", metavar="NAME", default="", help="what it is to be called here")

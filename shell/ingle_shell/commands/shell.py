@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _ABOUT = """\
-Starts your shell, or COMMAND, on a terminal of its own and keeps what commands print, so that `ask --last` and Alt-k
+Starts your shell, or COMMAND, on a terminal of its own and keeps what commands print, so that `ask --last` and Alt-k \
 know why one failed. It needs `ingle init` in the shell's start-up file: without its marks nothing is kept.
 
-Kept are the last 256 KB, in a file that you alone may read (its name is in INGLE_LOG) and that is removed when the
-shell ends. Not kept are prompts, what is typed there, passwords, and what full-screen programs show. `unset
-INGLE_CAPTURE` keeps no more; `exit` ends it."""
+Kept are the last 256 KB, in a file that you alone may read (its name is in INGLE_LOG) and that is removed when the \
+shell ends. Not kept are prompts, what is typed there, passwords, and what full-screen programs show. \
+`unset INGLE_CAPTURE` keeps no more; `exit` ends it."""
 
 
 def add(commands: Commands) -> None:
@@ -31,7 +31,6 @@ def add(commands: Commands) -> None:
     what = "start a shell that keeps the output of its commands, for `ask --last`"
     shell = _add(commands, "shell", what, Command(_shell, str))
     shell.description = _ABOUT
-    shell.formatter_class = argparse.RawDescriptionHelpFormatter
     shell.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND …", help="what to start; your $SHELL")
 
 
