@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from ingle_daemon import __version__
-from ingle_daemon.errors import IngleError
+from ingle_daemon.errors import IngleError, UsageError
 from ingle_shell.commands import (
     bench,
     completions,
@@ -25,7 +26,8 @@ from ingle_shell.commands import (
     shell,
     top,
 )
-from ingle_shell.help import EXIT_CODES, Parser
+from ingle_shell.commands.base import Parser, add_group
+from ingle_shell.help import EXIT_CODES
 from ingle_shell.layout import Verbatim
 from ingle_shell.screen import Screen, settle
 
@@ -38,7 +40,10 @@ __all__ = ["main"]
 def main() -> int:
     """The `ingle` command."""
     options = _parser().parse_args()
-    command: Command = options.command
+    command: Command | None = options.command
+    if command is None:
+        options.group.print_help(sys.stderr)
+        return UsageError.exit_code
     try:
         answer = command.run(options)
         told = Verbatim(json.dumps(answer, indent=2)) if options.as_json else command.render(answer)
@@ -53,9 +58,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     description = "Look after the model that this machine keeps loaded. Questions go to `ask`."
     parser = Parser(prog="ingle", description=description, epilog=EXIT_CODES)
-    parser.set_defaults(as_json=False)
+    parser.set_defaults(as_json=False, command=None)
     parser.add_argument("-V", "--version", action="version", version=f"ingle {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = add_group(parser)
     for subject in (daemon, top, doctor, completions, models, residence, egress, init, shell, setup, service, bench):
         subject.add(commands)
     return parser

@@ -94,10 +94,28 @@ def test_use_says_what_is_used_now(instance: Instance, daemon: FakeDaemon) -> No
     assert daemon.bodies("/ingle/models/use") == [{"model": "small"}]
 
 
-def test_no_command_is_a_usage_error(instance: Instance) -> None:
-    done = instance.run("ingle")
+@pytest.mark.parametrize(
+    ("line", "usage", "commands"),
+    [
+        (["ingle"], "usage: ingle [", {"status", "model", "bench"}),
+        (["ingle", "model"], "usage: ingle model [", {"list", "pull", "rm"}),
+        (["ingle", "key"], "usage: ingle key [", {"set", "list", "rm"}),
+    ],
+)
+def test_no_command_is_a_usage_error_and_the_commands_are_told(
+    instance: Instance, line: list[str], usage: str, commands: set[str]
+) -> None:
+    done = instance.run(*line)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(usage)
+    assert commands <= set(done.stderr.split())
+
+
+def test_an_unknown_option_is_refused_with_the_commands_own_usage(instance: Instance) -> None:
+    done = instance.run("ingle", "service", "install", "--nope")
     assert done.returncode == 2
-    assert "usage: ingle" in done.stderr
+    assert done.stderr.startswith("usage: ingle service install [-h]")
+    assert done.stderr.endswith("ingle service install: error: unrecognized arguments: --nope\n")
 
 
 @pytest.mark.parametrize("command", ["ask", "ingle"])

@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ingle_shell import help  # noqa: A004 - the name says it
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it no other way
 
-__all__ = ["Command", "add", "count"]
+__all__ = ["Command", "Parser", "add", "add_group", "count"]
 
 
 class Command(NamedTuple):
@@ -21,6 +23,22 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], Any]
     render: Callable[[Any], str | Sequence[str]]
     exit_code: Callable[[Any], int] = lambda _: 0
+
+
+class Parser(help.Parser):
+    """One that says itself what it does not know, with its own usage; argparse leaves that to the outermost."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
+
+
+def add_group(parser: argparse.ArgumentParser) -> Commands:
+    """Where the commands of a parser are added. Without one, the parser's help is what is said (`control.main`)."""
+    parser.set_defaults(group=parser)
+    return parser.add_subparsers(metavar="COMMAND")
 
 
 def add(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingle_daemon.client import call
 from ingle_daemon.errors import UsageError
-from ingle_shell.commands.base import Command, count
+from ingle_shell.commands.base import Command, add_group, count
 from ingle_shell.commands.base import add as _add
 from ingle_shell.layout import Verbatim
 from ingle_shell.reliability import reliability
@@ -55,7 +55,7 @@ def add(commands: Commands) -> None:
 
 def _add_consent(commands: Commands) -> None:
     parser = commands.add_parser("consent", help="providers that questions may go to")
-    consent = parser.add_subparsers(metavar="COMMAND", required=True)
+    consent = add_group(parser)
     _add(consent, "list", "where questions may go", Command(_consents, _told_consents), as_json=True)
     told = Command(_revoke, lambda answer: f"nothing goes to {answer['host']} any more")
     revoke = _add(consent, "revoke", "take consent back", told)
@@ -64,7 +64,7 @@ def _add_consent(commands: Commands) -> None:
 
 def _add_keys(commands: Commands) -> None:
     parser = commands.add_parser("key", help="keys of API providers, in the system's keyring")
-    key = parser.add_subparsers(metavar="COMMAND", required=True)
+    key = add_group(parser)
     kept = Command(_set_key, lambda answer: f"kept as {answer['name']}")
     put = _add(key, "set", "keep a key, typed or piped in", kept)
     put.add_argument("name", metavar="NAME", help="what `[api] key` calls it")

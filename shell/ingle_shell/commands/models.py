@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ingle_daemon.client import call
 from ingle_daemon.errors import Interrupted, NoModel
 from ingle_shell.commands import bench, catalog
-from ingle_shell.commands.base import Command
+from ingle_shell.commands.base import Command, add_group
 from ingle_shell.commands.base import add as _add
 from ingle_shell.render import found_models, verified
 from ingle_shell.screen import Screen, agrees
@@ -33,7 +33,7 @@ _PROGRAMS = ("ollama", "lmstudio", "hub", "llama.cpp")
 def add(commands: Commands) -> None:
     """Declare them."""
     parser = commands.add_parser("model", help="list, fetch and choose models")
-    model = parser.add_subparsers(metavar="COMMAND", required=True)
+    model = add_group(parser)
     catalog.add(model)
     _add_pull(model)
     _add_import(model)

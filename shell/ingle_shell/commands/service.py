@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingle_daemon.errors import IngleError
 from ingle_shell import service, units
-from ingle_shell.commands.base import Command
+from ingle_shell.commands.base import Command, add_group
 from ingle_shell.commands.base import add as _add
 from ingle_shell.commands.daemon import stop
 from ingle_shell.commands.steps import Step, carry_out
@@ -25,7 +25,7 @@ __all__ = ["add"]
 def add(commands: Commands) -> None:
     """Declare it."""
     parser = commands.add_parser("service", help="have systemd or launchd start the daemon")
-    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    verbs = add_group(parser)
     said = Command(_install, lambda answer: str(answer["said"]))
     install = _add(verbs, "install", "write the units, and let their socket start the daemon", said, as_json=True)
     install.add_argument("--preload", action="store_true", help="start it, and load the model, at login")
