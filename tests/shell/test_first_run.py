@@ -157,6 +157,35 @@ def test_pull_without_a_name_offers_the_same(spawn: Spawn, empty: FakeDaemon) ->
     assert pulled(empty) == [{"model": "bigger"}]
 
 
+def test_pull_beside_a_model_offers_what_is_not_here_the_recommended_one_first(spawn: Spawn, empty: FakeDaemon) -> None:
+    empty.play("/ingle/models", models("other", recommended=BIGGER))
+    child = spawn("ingle model pull")
+    child.expect_exact("Fetch another model?")
+    child.expect("1  Bigger 3B, .*recommended")
+    child.expect("2  Small 135M, .*starter")
+    child.expect_exact("[1] ")
+    child.sendline("n")
+    assert "nothing was fetched" in seen(child)
+    assert child.exitstatus == 0
+    assert pulled(empty) == []
+
+
+def test_pull_does_not_offer_what_is_installed(spawn: Spawn, empty: FakeDaemon) -> None:
+    empty.play("/ingle/models", models("small", recommended=BIGGER))
+    child = spawn("ingle model pull")
+    child.expect("1  Bigger 3B")
+    child.expect_exact("[1] ")
+    child.sendline("2")
+    child.expect("Type 1 or n")
+    child.sendline("")
+    seen(child)
+    assert pulled(empty) == [{"model": "bigger"}]
+    empty.play("/ingle/models", models("small", "bigger", recommended=BIGGER))
+    child = spawn("ingle model pull")
+    assert "`ingle model search` names more" in seen(child)
+    assert child.exitstatus == 0
+
+
 def test_pull_with_a_name_asks_nothing(instance: Instance, empty: FakeDaemon) -> None:
     done = instance.run("ingle", "model", "pull", "bigger")
     assert (done.returncode, done.stdout) == (0, "")

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from ingle_shell.doctor.facts import Configuration, Facts, Folder, Gpu, Inspection, Provider
+from ingle_shell.doctor.facts import Configuration, Facts, Folder, Gpu, Inspection, Provider, Running
 from ingle_shell.render import size
 
 __all__ = ["CHECKS", "Finding", "Level", "examine"]
@@ -153,8 +153,17 @@ def _completion(facts: Facts, _: Inspection) -> _Judged:
     note = f": {model.note}" if model.note else ""
     if not model.fim:
         told = f"{model.name} does not fill in the middle, it continues what stands before the cursor{note}"
-        return "warning", told, "ingle model pull, and choose one that completes"
+        return "warning", told, _completing(running)
     return "ok", f"{model.name} fills in the middle ({model.fim}){note}", ""
+
+
+def _completing(running: Running) -> str:
+    """What to type to have a model that completes."""
+    name = running.recommended
+    if name in ("", running.model.name):
+        return "ingle model recommend"
+    use = f"ingle model use {name}"
+    return use if name in running.installed else f"ingle model pull {name} && {use}"
 
 
 def _configuration(facts: Facts, found: Inspection) -> _Judged:

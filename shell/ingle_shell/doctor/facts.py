@@ -75,6 +75,9 @@ class Running(_Fact, frozen=True, kw_only=True):
     model: RunningModel = RunningModel()
     config_problem: str = ""
     journal: str = ""
+    recommended: str = ""
+    """The model to take on this machine; "" where the one that runs completes."""
+    installed: tuple[str, ...] = ()
 
 
 class Configuration(_Fact, frozen=True, kw_only=True):

@@ -102,21 +102,33 @@ def _running(*, start: bool) -> tuple[Running | None, str]:
         return None, exc.message if start or exc.__cause__ else ""
     except IngleError as exc:
         return None, exc.message
-    model = status["model"]
-    info = model.get("info") or {}
+    took = time.monotonic() - began
+    model = msgspec.convert({**(status["model"].get("info") or {}), **status["model"]}, RunningModel)
+    recommended, installed = _others() if model.state == "ready" and not model.fim else ("", ())
     return (
         Running(
             version=status["version"],
             pid=status["pid"],
             uptime_s=status["uptime_s"],
-            answered_ms=1000 * (time.monotonic() - began),
+            answered_ms=1000 * took,
             backend=status["backend"],
-            model=msgspec.convert({**info, **model}, RunningModel),
+            model=model,
             config_problem=status.get("config_problem", ""),
             journal=status.get("journal", ""),
+            recommended=recommended,
+            installed=installed,
         ),
         "",
     )
+
+
+def _others() -> tuple[str, tuple[str, ...]]:
+    """The model to take on this machine, and those that are installed; nothing where the daemon does not say."""
+    try:
+        models = call("GET", "/ingle/models", autostart=False, patience=_PATIENCE_S)
+    except IngleError:
+        return "", ()
+    return (models.get("recommended") or {}).get("name", ""), tuple(model["name"] for model in models["installed"])
 
 
 def _somebody_listens() -> bool:

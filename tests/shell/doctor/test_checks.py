@@ -118,12 +118,19 @@ WRONG = {
     "a full disk": ("disk", folder(STATE, free_bytes=1_000), "df -h"),
 }
 
+BABBLES = RunningModel(state="ready", name="q", note="it babbles")
 DOUBTFUL = {
     "another version": ("ingle", answering(version="0.9"), "ingle stop"),
     "no daemon": ("daemon", but(running=None), "--start"),
     "a slow daemon": ("daemon", answering(answered_ms=900.0), "top"),
     "a script for a model": ("daemon", answering(backend="scripted"), "unset INGLE_BACKEND"),
-    "no FIM": ("completion", answering(model=RunningModel(state="ready", name="q", note="it babbles")), "model pull"),
+    "no FIM": ("completion", answering(model=BABBLES, recommended="r"), "ingle model pull r && ingle model use r"),
+    "no FIM, and one that is here": (
+        "completion",
+        answering(model=BABBLES, recommended="r", installed=("q", "r")),
+        "ingle model use r",
+    ),
+    "no FIM, and none to take": ("completion", answering(model=BABBLES, recommended="q"), "ingle model recommend"),
     "a rule file that is none": ("workspace", seen(rule_files=(RuleFile(path="/w/x", problem="/w/x:1: bad"),)), "/w/x"),
     "a GPU that lies idle": (
         "gpu",
