@@ -25,9 +25,28 @@ def taken(*pieces: str) -> str:
         ("```\n\n```", "\n"),
         ("no code at all", ""),
         ("a ```word``` b\n", ""),
+        ("Do this.\n```\nls\n```\nIt lists.", "ls\n"),
+        ("**So:**\n\n```\nls\n```\n", "ls\n"),
+        ("So:\n````\n```sh\nls\n```\n````\n", "```sh\nls\n```\n"),
     ],
 )
 def test_the_first_block_without_its_fence(answer: str, code: str) -> None:
+    assert taken(answer) == code
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("\n#!/bin/sh\necho a\n\n```\n\nThis prints.\n```\nno\n```\n", "#!/bin/sh\necho a\n"),
+        ("#!/bin/sh\necho a\n\nThis prints.", ""),
+        ("print(1)\n```\nThis prints.", ""),
+        ("print(1)\n\n```\nThis prints.", ""),
+        ("print(1)\n\n```\n\nThis prints.\n\n```\nno", ""),
+        ("print(1)\n```\nThis prints:\n\n```sh\nls\n```\n", "ls\n"),
+        ("print(1)\n\n```\nThis prints:\n```sh\nls\n```\n", "ls\n"),
+    ],
+)
+def test_prose_is_no_block_where_the_first_fence_was_left_out(answer: str, code: str) -> None:
     assert taken(answer) == code
 
 
