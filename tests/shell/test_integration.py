@@ -105,6 +105,8 @@ def test_a_key_turns_the_line_into_a_command_and_then_explains_it_and_runs_nothi
     session = start()
     session.child.send("say hello")
     session.child.send("\x1bi")
+    session.child.expect_exact("looking for a command")
+    session.child.expect("writes.*parses it")
     session.child.expect("echo.* .*hello.* .*>greeting")  # fish colours the words
     session.settle()
     session.child.send("\x1bi")

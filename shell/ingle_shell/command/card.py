@@ -14,7 +14,7 @@ from ingle_shell.command.risk import Risk
 from ingle_shell.command.verify import Checked
 from ingle_shell.render import plain
 
-__all__ = ["as_json", "card", "checks_line", "needs_word", "risk_line", "warnings"]
+__all__ = ["as_json", "beside", "card", "checks_line", "needs_word", "risk_line", "warnings"]
 
 
 def card(checked: Checked, explanation: str, width: int, doubt: str = "") -> list[str]:
@@ -22,10 +22,17 @@ def card(checked: Checked, explanation: str, width: int, doubt: str = "") -> lis
     lines = [f"│ {piece}" for line in checked.command.splitlines() for piece in _cut(line, width - 2)]
     if explanation:
         lines += _wrapped(plain(explanation).replace("\n", " "), width)
-    lines += _wrapped(f"{risk_line(checked.risk)} · {checks_line(checked)}", width)
-    for warning in [*warnings(checked), *([plain(doubt)] if doubt else [])]:
-        lines += textwrap.wrap(f"! {warning}", width, subsequent_indent="  ")
+    verdict, *objections = beside(checked, doubt)
+    lines += _wrapped(verdict, width)
+    for objection in objections:
+        lines += textwrap.wrap(objection, width, subsequent_indent="  ")
     return lines
+
+
+def beside(checked: Checked, doubt: str = "") -> list[str]:
+    """What is said of the command with or without a menu: risk and checks, then a line for each flaw."""
+    flaws = [*warnings(checked), *([plain(doubt)] if doubt else [])]
+    return [f"{risk_line(checked.risk)} · {checks_line(checked)}", *(f"! {flaw}" for flaw in flaws)]
 
 
 def risk_line(risk: Risk) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from ingle_daemon.errors import IngleError, Interrupted, NoModel, UsageError
 from ingle_shell.command import suggestion as words
 from ingle_shell.command.asker import Asker
-from ingle_shell.command.card import as_json, card, needs_word, risk_line, warnings
+from ingle_shell.command.card import as_json, beside, card, needs_word
 from ingle_shell.command.menu import Terminal, choose
 from ingle_shell.command.run import copy, edit, hand_over, run
 from ingle_shell.command.shells import Shell, users_shell
@@ -48,7 +48,7 @@ def command_for(options: Options, wish: str, context: str) -> int:
 
 def _command(asker: Asker, shell: Shell, messages: list[Message]) -> int:
     terminal = None if asker.options.as_json else Terminal.open()
-    if terminal:
+    if asker.screen.interactive:
         asker.screen.note("looking for a command …", dim=True)
     suggested, checked = suggest(asker.command, shell, messages)
     if terminal:
@@ -84,8 +84,8 @@ def _print(asker: Asker, suggested: Suggestion, checked: Checked) -> None:
     else:
         asker.screen.write(checked.command)
         asker.screen.end_line()  # before what stderr says, which may go to the same terminal
-        for warning in [risk_line(checked.risk), *warnings(checked)]:
-            asker.screen.note(warning)
+        for line in beside(checked, asker.doubt(suggested)):
+            asker.screen.note(line)
     asker.screen.end_line()
 
 

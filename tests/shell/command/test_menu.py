@@ -217,7 +217,17 @@ def test_into_a_pipe_it_is_printed_even_on_a_terminal(offered: Instance, spawn: 
 def test_what_is_wrong_is_said_beside_it(offered: Instance) -> None:
     done = offered.run("ask", "-s", "--shell", "bash", "missing")
     assert done.stdout == "frobnicate --all\n"
-    assert "frobnicate is not installed here" in done.stderr
+    assert "! frobnicate is not installed here\n" in done.stderr
+
+
+def test_what_was_checked_is_said_without_a_menu_too(offered: Instance) -> None:
+    done = offered.run("ask", "-s", "--shell", "bash", "list")
+    assert done.stderr == "reads · bash parses it · 1 option documented\n"
+
+
+def test_whoever_waits_at_a_terminal_for_a_pipe_is_told_so(offered: Instance, spawn: Spawn) -> None:
+    child = spawn("ask -s --shell bash list | cat", NO_COLOR="1")
+    assert rest(child).startswith("looking for a command …\n")
 
 
 def test_json_has_the_command_its_checks_and_its_risk(offered: Instance) -> None:
