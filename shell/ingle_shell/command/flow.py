@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -50,7 +51,8 @@ def _command(asker: Asker, shell: Shell, messages: list[Message]) -> int:
     terminal = None if asker.options.as_json else Terminal.open()
     if asker.screen.interactive:
         asker.screen.note("looking for a command …", dim=True)
-    suggested, checked = suggest(asker.command, shell, messages)
+    with terminal.unechoed() if terminal else contextlib.nullcontext():
+        suggested, checked = suggest(asker.command, shell, messages)
     if terminal:
         return _offer(asker, shell, messages, suggested, checked, terminal)
     _print(asker, suggested, checked)
@@ -110,15 +112,18 @@ def _offer(
             suggested = Suggestion(edited, "") if edited != checked.command else suggested
             checked = check(edited, shell, os.environ)
         elif choice == "explain":
-            text = asker.explanation(checked.command)
+            with terminal.unechoed():
+                text = asker.explanation(checked.command)
             terminal.write(f"{plain(text).strip()}\n\n")
         elif choice == "larger":
-            suggested = asker.larger(suggested)
+            with terminal.unechoed():
+                suggested = asker.larger(suggested)
             checked = check(suggested.command, shell, os.environ)
         elif choice == "refine":
             change = _typed("", terminal, label="change: ")
             messages = words.refined(messages, suggested, change)
-            suggested, checked = suggest(asker.command, shell, messages)
+            with terminal.unechoed():
+                suggested, checked = suggest(asker.command, shell, messages)
         else:
             return Interrupted.exit_code
 

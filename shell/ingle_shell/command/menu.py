@@ -15,6 +15,7 @@ import tty
 from collections.abc import Iterator
 from typing import Literal
 
+from ingle_shell.keyboard import unechoed
 from ingle_shell.layout import laid_out
 
 __all__ = ["Choice", "Terminal", "choose"]
@@ -80,6 +81,10 @@ class Terminal:
                 os.read(self.descriptor, _LONGEST_KEY)  # an arrow, say: its letters are no keys of their own
             self.write("\n")
         return pressed.decode("latin-1")
+
+    def unechoed(self) -> contextlib.AbstractContextManager[None]:
+        """Within it nothing that is typed is shown."""
+        return unechoed(self.descriptor)
 
     def close(self) -> None:
         os.close(self.descriptor)

@@ -15,6 +15,7 @@ from ingle_daemon.client import call
 from ingle_daemon.errors import IngleError, NoModel
 from ingle_shell.answer import show
 from ingle_shell.escalation import afterwards
+from ingle_shell.keyboard import unechoed
 from ingle_shell.options import Options
 from ingle_shell.repl.chat import Chat
 from ingle_shell.repl.commands import run_command
@@ -23,6 +24,8 @@ from ingle_shell.repl.toolbar import toolbar
 from ingle_shell.screen import Screen
 
 __all__ = ["Editor", "Loop"]
+
+_STANDARD_INPUT = 0
 
 
 class Editor(Protocol):
@@ -100,9 +103,11 @@ class Loop:
             self.say("\nstopped" + ("; what had come is kept" if self.chat.kept and self.chat.answer else ""))
 
     def _show(self, question: str) -> None:
-        shown = show(self.chat.ask(question), self._new_screen())
+        with unechoed(_STANDARD_INPUT):  # the next line may be typed already: its prompt will show it
+            shown = show(self.chat.ask(question), self._new_screen())
         if again := afterwards(self.chat.request, shown):
-            show(self.chat.ask_again(again), self._new_screen())
+            with unechoed(_STANDARD_INPUT):
+                show(self.chat.ask_again(again), self._new_screen())
 
     def _new_screen(self) -> Screen:
         return Screen(markdown=not self._plain)  # rich is imported now, not before the prompt

@@ -121,11 +121,14 @@ def test_a_hostile_answer_cannot_reach_the_terminal(pane: Pane) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_terminal_is_left_as_it_was(pane: Pane, talking: Instance, number: int) -> None:
-    pane.keys("half a ques")
-    pane.wait("half a ques")
+@pytest.mark.parametrize("keys", [["half a ques"], ["slow", "Enter"]], ids=["at the prompt", "while it answers"])
+def test_a_terminal_is_left_as_it_was(pane: Pane, talking: Instance, number: int, keys: list[str]) -> None:
+    pane.keys(*keys)
+    pane.wait("word word" if "Enter" in keys else "half a ques")
     os.kill(the_dialogue_of(talking), number)
     pane.wait(at_the_shell)
+    pane.keys("clear", "Enter")
+    pane.wait(lambda text: "word" not in text)
     pane.keys("stty -a | grep -o ' icanon' ; stty -a | grep -o ' echo '", "Enter")
     pane.wait(lambda text: "\n icanon" in text and "\n echo" in text)
 
