@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ingle_daemon.backends.keys import Pocket
 from ingle_daemon.backends.remote import ApiModel
 from ingle_daemon.config import ProviderSettings
 from ingle_daemon.errors import ApiFailed, CaptivePortal, IngleError, UsageError
@@ -42,7 +43,7 @@ async def at_once(seconds: float) -> None:
 def sending(api: ApiModel, **wishes: Any) -> AsyncGenerator[Answered, None]:
     """The question as a request, on its way."""
     wishes = {"max_tokens": 99, "temperature": None, **wishes}
-    return api.send(api.body(QUESTION, **wishes), max_tokens=99)
+    return api.send(api.body(QUESTION, **wishes), KEY, max_tokens=99)
 
 
 async def ask(answer: Answer, **changes: object) -> tuple[list[Answered], IngleError | None, Provider]:
@@ -217,13 +218,16 @@ async def test_a_provider_that_is_not_there_is_named(unused_tcp_port: int) -> No
 async def test_a_missing_or_impossible_key_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
     monkeypatch.delenv("TEST_KEY") if key is None else monkeypatch.setenv("TEST_KEY", key)
     with pytest.raises(UsageError, match="TEST_KEY holds no key for") as caught:
-        await anext(sending(model(Provider(raw(b"")))))
+        await model(Provider(raw(b""))).key(Pocket())
     assert "sk-" not in str(caught.value)
 
 
 async def test_a_provider_that_wants_no_key_gets_none() -> None:
-    _, error, provider = await ask(stream(piece("a", "stop")), key_env="")
-    assert error is None
+    async with Provider(stream(piece("a", "stop"))).serve() as provider:
+        api = model(provider, key_env="")
+        body = api.body(QUESTION, max_tokens=99, temperature=None)
+        async for _ in api.send(body, await api.key(Pocket()), max_tokens=99):
+            pass
     assert b"authorization" not in provider.head.lower()
 
 

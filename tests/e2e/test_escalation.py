@@ -362,6 +362,55 @@ def test_a_key_is_nowhere_after_a_run(instance: support.Instance, provider: Prov
         assert KEY not in kept.read_text()
 
 
+NO_KEY: dict[str, dict[str, object]] = {
+    "env": {"key_env": "NOT_SET"},
+    "command": {"key_command": ["false"]},
+    "keyring": {"key": "far"},
+}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("source", NO_KEY)
+def test_a_missing_key_is_told_before_consent_is_asked_for_and_a_receipt_written(
+    instance: support.Instance, provider: Provider, source: str, allowed: bool
+) -> None:
+    configure(instance, provider, **{"key_env": "", **NO_KEY[source], **({"allow": True} if allowed else {})})
+    instance.env["PYTHON_KEYRING_BACKEND"] = "plain_keyring.PlainKeyring"
+    instance.env["PLAIN_KEYRING"] = str(instance.root / "keyring.json")
+    instance.env["PYTHONPATH"] = str(Path(__file__).parents[1])
+    asked = instance.run("ask", "--api", "--json", "hi")
+    too_large = instance.run("ask", "--json", input=LONG)
+    for done in (asked, too_large):
+        assert done.returncode == 2
+        error = json.loads(done.stdout)["error"]
+        assert "holds no key for 127.0.0.1" in error["message"]
+        assert "consent" not in error
+        assert "asking" not in done.stderr
+    ledger = instance.call("GET", "/ingle/ledger")
+    assert (ledger["receipts"], ledger["spent"]["day"]) == ([], 0)
+
+
+def test_a_program_that_prints_the_key_runs_once_a_request(instance: support.Instance, provider: Provider) -> None:
+    """It may ask its user for a passphrase. The first model fails three times, then the fallback is asked."""
+    runs = instance.root / "runs"
+    script = instance.root / "print-key"
+    script.write_text(f"#!/bin/sh\necho >>{runs}\necho {KEY}\n")
+    script.chmod(0o700)
+    configure(instance, provider, key_env="", key_command=[str(script)])
+    instance.configure(instance.config_file.read_text() + '[[api.fallback]]\nmodel = "other/model"\n')
+    provider.refused.add("far/model")
+    assert instance.run("ask", "--api", "hi").returncode == 8
+    assert runs.read_text() == "\n"
+    instance.call("POST", "/ingle/consent", {"host": f"127.0.0.1:{provider.server_port}", "given": True})
+    assert instance.run("ask", "--api", "hi").stdout == "from afar\n"
+    assert {authorization for authorization, _ in provider.requests} == {f"Bearer {KEY}"}
+    assert len(provider.requests) == 4
+    assert runs.read_text() == "\n\n"
+    assert instance.run("ask", "hi").returncode == 0
+    assert instance.run("ingle", "route", "--dry-run", "-", "--api", input="hi").returncode == 0
+    assert runs.read_text() == "\n\n"
+
+
 def test_why_tells_the_rule_and_the_facts_it_used(instance: support.Instance, provider: Provider) -> None:
     configure(instance, provider, allow=True)
     done = instance.run("ask", "--why", "--system", "", "hi")

@@ -1,7 +1,7 @@
 """Keys of API providers: in the keyring, in the environment, or from a program that prints them.
 
-A key is looked up when a request is sent and lives as long as that. It stands in no file of ours, no log, no error, no
-command line: `ingle key set` reads it from the terminal or from standard input.
+A key is looked up for a request that is to be sent, and lives as long as that. It stands in no file of ours, no log, no
+error, no command line: `ingle key set` reads it from the terminal or from standard input.
 """
 
 from __future__ import annotations
@@ -15,12 +15,26 @@ from typing import Any
 from ingle_daemon.config import ProviderSettings
 from ingle_daemon.errors import UsageError
 
-__all__ = ["find", "remove", "store", "stored"]
+__all__ = ["Pocket", "find", "remove", "store", "stored"]
 
 _SERVICE = "ingle"
 _PATIENCE_S = 30.0
 """For a program that may have to ask its user for a passphrase."""
 _LONGEST = 16 * 1024
+
+
+class Pocket:
+    """The keys of one request. Each is looked up once: a program that prints one may ask its user for a passphrase."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], str] = {}
+
+    async def key(self, settings: ProviderSettings, host: str) -> str:
+        """As `find`."""
+        source = (settings.key_env, settings.key_command, settings.key)
+        if source not in self._found:
+            self._found[source] = await find(settings, host)
+        return self._found[source]
 
 
 async def find(settings: ProviderSettings, host: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from ingle_daemon.backends import keys, transport
+from ingle_daemon.backends import transport
+from ingle_daemon.backends.keys import Pocket
 from ingle_daemon.backends.price_list import Listed
 from ingle_daemon.backends.retry import Breaker, pause_before_retry
 from ingle_daemon.config import ProviderSettings
@@ -105,15 +106,18 @@ class ApiModel:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         return msgspec.json.encode(body)
 
-    async def send(self, body: bytes, *, max_tokens: int) -> AsyncGenerator[transport.Answer, None]:
+    async def key(self, pocket: Pocket) -> str:
+        """What it wants to see before it answers. Raises UsageError when it is missing."""
+        return await pocket.key(self._settings, self.host)
+
+    async def send(self, body: bytes, key: str, *, max_tokens: int) -> AsyncGenerator[transport.Answer, None]:
         """The answer's pieces, then Done. Closing it hangs up.
 
         What failed before it cost anything is tried again, with pauses; what streamed is never asked for twice. Raises
-        as `transport.stream` does, UsageError too when the key is missing.
+        as `transport.stream` does.
         """
         if self.down:
             raise ApiUnreachable(self.down, hint="Ask with --local meanwhile.", open=True)
-        key = await keys.find(self._settings, self.host)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         call = transport.Call(self.url, body, headers, self._settings.timeout, max_tokens * _BYTES_PER_TOKEN)
         attempt = 1

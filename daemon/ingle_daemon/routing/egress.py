@@ -3,6 +3,8 @@
     prepare: redact → build the body → estimate its price          nothing has left
     send:    reserve the price and write the receipt → stream → put the secrets back → settle
 
+What is sent needs its key first: a request that cannot leave for want of one has no receipt, and sets nothing aside.
+
 Whether a request may leave was decided before (`policy.py`); what a provider does is known by `backends/remote.py`.
 """
 
@@ -150,7 +152,7 @@ class Egress:
         )
         return Prepared(terms, body, hashlib.sha256(body).hexdigest(), redacted, request.task, reason)
 
-    async def send(self, prepared: Prepared) -> Events:
+    async def send(self, prepared: Prepared, key: str) -> Events:
         """The answer, its secrets put back. Raises BudgetSpent before anything left, and the model's own errors.
 
         Whatever becomes of the answer, its receipt is closed once: at what it cost if that is known, at nothing if
@@ -161,7 +163,7 @@ class Egress:
         received = 0
         text, thoughts = Restorer(prepared.redacted.secrets), Restorer(prepared.redacted.secrets)
         try:
-            events = prepared.terms.model.send(prepared.body, max_tokens=prepared.terms.fit.reserved)
+            events = prepared.terms.model.send(prepared.body, key, max_tokens=prepared.terms.fit.reserved)
             async with contextlib.aclosing(events):
                 yield Started(0, prepared.terms.fit.n_ctx)
                 async for event in events:

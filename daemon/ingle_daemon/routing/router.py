@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 import msgspec
 
 from ingle_daemon.backends.base import Backend
+from ingle_daemon.backends.keys import Pocket
 from ingle_daemon.backends.remote import ApiModel
 from ingle_daemon.config import Settings
 from ingle_daemon.engine.schema import to_grammar
@@ -121,9 +122,10 @@ class Router:
         request = with_draft(request)
         question = await self._question(request)
         offers = list(question.offers)
+        pocket = Pocket()
         while True:
             offer = best(offers)
-            decision = decide(beside(question.facts, offer))
+            decision = await _decided(question.facts, offer, pocket)
             route = _route(decision)
             if route.kind != "api" or offer is None:
                 routed = Routed(route, question.fit, facts=decision.facts)
@@ -139,7 +141,7 @@ class Router:
                 return
             said_nothing = True
             try:
-                async with contextlib.aclosing(self._away(request, offer, route)) as answer:
+                async with contextlib.aclosing(self._away(request, offer, route, pocket)) as answer:
                     async for piece in answer:
                         if isinstance(piece, Started):
                             yield Routed(route, question.fit, facts=decision.facts)
@@ -178,9 +180,11 @@ class Router:
         letter, messages = prepared.letter, prepared.redacted.messages
         return Plan(route, messages, offer.fit, letter=letter, consent=consent, facts=decision.facts)
 
-    async def _away(self, request: AskRequest, offer: Terms, route: Route) -> AsyncGenerator[Answer, None]:
+    async def _away(
+        self, request: AskRequest, offer: Terms, route: Route, pocket: Pocket
+    ) -> AsyncGenerator[Answer, None]:
         prepared = await self.egress.prepare(offer, request, self._temperature(request), route.reason)
-        async with contextlib.aclosing(self.egress.send(prepared)) as events:
+        async with contextlib.aclosing(self.egress.send(prepared, await offer.model.key(pocket))) as events:
             async for event in events:
                 self.judge.see_elsewhere(request, event)
                 yield event
@@ -290,6 +294,14 @@ def _has_parts(request: AskRequest) -> bool:
     roles = [message.role for message in request.messages]
     alone = roles in (["user"], ["system", "user"]) and request.schema is None
     return alone and bool(question_in(request.messages[-1].content)[1])
+
+
+async def _decided(facts: Facts, offer: Terms | None, pocket: Pocket) -> Decision:
+    """What the policy says. Raises UsageError where it asks for consent to what lacks its key anyway."""
+    decision = decide(beside(facts, offer))
+    if offer and isinstance(decision.outcome, IngleError) and "consent" in decision.outcome.details:
+        await offer.model.key(pocket)
+    return decision
 
 
 def _route(decision: Decision) -> Route:

@@ -22,6 +22,7 @@ from ingle_daemon.routing.egress import Egress, Prepared, Terms
 from ingle_daemon.routing.ledger import Ledger, Limits
 from provider import Answer, Provider, http, piece, raw, stream, thought, usage
 
+KEY = "sk-very-secret-0123456789"
 SECRET = "corr3ct-h0rse"
 REQUEST = AskRequest((ChatMessage("user", f"password = '{SECRET}'\nwhy?"),), max_tokens=500)
 COUNTED = Fit(1000, 500, 2048)
@@ -68,7 +69,7 @@ def everything_in(folder: Path) -> bytes:
 async def sent(egress: Egress, prepared: Prepared) -> Outcome:
     text, thoughts, done = "", "", None
     try:
-        async with contextlib.aclosing(egress.send(prepared)) as events:
+        async with contextlib.aclosing(egress.send(prepared, KEY)) as events:
             async for event in events:
                 if isinstance(event, Delta):
                     text += event.text
@@ -232,7 +233,7 @@ async def test_secrets_come_back_in_the_answer_and_in_what_is_thought(tmp_path: 
 async def test_cancelling_settles_at_the_estimate_at_once(tmp_path: Path) -> None:
     async with Provider(stream(HALF, then_close=False)).serve() as provider:
         egress = made(tmp_path, configured(provider.port, timeout=30.0))
-        events = egress.send(await egress.prepare(await terms(egress), REQUEST, 0.2))
+        events = egress.send(await egress.prepare(await terms(egress), REQUEST, 0.2), KEY)
         async for event in events:
             if isinstance(event, Delta):
                 break
@@ -245,7 +246,7 @@ async def test_a_spent_budget_keeps_every_byte_here(tmp_path: Path) -> None:
     async with Provider(GOOD).serve() as provider:
         egress = made(tmp_path, configured(provider.port), day=ESTIMATE * 1.5)
         first, second = [await egress.prepare(await terms(egress), REQUEST, 0.2) for _ in range(2)]
-        running = egress.send(first)
+        running = egress.send(first, KEY)
         await running.__anext__()
         assert isinstance((await sent(egress, second)).error, BudgetSpent)
         assert "spent or set aside" in (await terms(egress)).over_budget
