@@ -8,6 +8,7 @@ from typing import Any
 
 from ingle_daemon.client import call
 from ingle_shell.layout import Verbatim
+from ingle_shell.render import consent_notice
 from ingle_shell.screen import Screen
 
 __all__ = ["plan_parts", "show_plan"]
@@ -30,6 +31,8 @@ def plan_parts(plan: Mapping[str, Any]) -> tuple[str, str]:
     if letter := plan.get("letter"):
         price = "unknown" if letter.get("estimate") is None else f"at most ${letter['estimate']:.4f}"
         hidden = ", ".join(f"{count} {kind}" for kind, count in letter["redactions"].items()) or "nothing"
+        if unconsented := consent_notice(plan):
+            lines.append(f"consent {unconsented}")
         lines += [f"price   {price}", f"hidden  {hidden}", f"url     {letter['url']}", f"SHA-256 {letter['sha256']}"]
         return "\n".join(lines), Verbatim(f"\n--- the body, to the byte\n{letter['body']}")
     messages = (f"\n--- {message['role']}\n{message['content']}" for message in plan["messages"])

@@ -14,6 +14,7 @@ from ingle_shell.machinery import model_lines
 __all__ = [
     "TerminalText",
     "answer_status",
+    "consent_notice",
     "daemon_status",
     "doubt_notice",
     "duration",
@@ -95,6 +96,11 @@ def unheeded_notice(route: Route, wanted: str) -> str:
 def fact_lines(facts: Mapping[str, object]) -> list[str]:
     """Every fact that a decision used, one a line."""
     return [f"fact      {name} = {plain(json.dumps(value))}" for name, value in facts.items()]
+
+
+def consent_notice(plan: Mapping[str, Any]) -> str:
+    """What is said of a plan that waits for consent; "" of one that does not."""
+    return "not given yet: you would be asked first" if plan.get("consent") == "asked for" else ""
 
 
 def why_notice(routed: Routed, judgement: Judgement | None = None) -> str:

@@ -240,6 +240,20 @@ def test_a_dry_run_shows_every_byte_and_sends_none(instance: support.Instance, p
     assert receipt["redactions"] == {"keyword": 1, "e-mail": 1}
 
 
+def test_a_dry_run_says_that_consent_is_not_given_yet(instance: support.Instance, provider: Provider) -> None:
+    configure(instance, provider)
+    tell = ["ingle", "route", "--dry-run", "-", "--api"]
+    told = instance.run(*tell, input="hi").stdout
+    assert "consent   not given yet: you would be asked first\n" in told
+    assert 'api_consent = "given"' not in told
+    assert json.loads(instance.run(*tell, "--json", input="hi").stdout)["facts"]["api_consent"] == "asked for"
+    assert "consent not given yet: you would be asked first\n" in instance.run("ask", "--dry-run", "--api", "hi").stdout
+    instance.call("POST", "/ingle/consent", {"host": f"127.0.0.1:{provider.server_port}", "given": True})
+    told = instance.run(*tell, input="hi").stdout
+    assert "not given" not in told
+    assert 'api_consent = "given"' in told
+
+
 def test_a_workspace_can_keep_everything_here_and_a_strangers_can_do_nothing_else(
     instance: support.Instance, provider: Provider
 ) -> None:

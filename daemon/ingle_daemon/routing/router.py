@@ -172,6 +172,8 @@ class Router:
         if consent == "asked for":
             facts = msgspec.structs.replace(facts, api_consent="given")
         decision = decide(facts)
+        if "api_consent" in decision.facts:  # it was supposed, and is told as it is
+            decision = decision._replace(facts={**decision.facts, "api_consent": consent})
         route = _route(decision)
         if route.kind != "api" or offer is None:
             prompt = await question.backend.render(ChatPrompt(request.messages))

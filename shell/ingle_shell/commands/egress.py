@@ -18,7 +18,7 @@ from ingle_shell.commands.base import Command, add_group, count
 from ingle_shell.commands.base import add as _add
 from ingle_shell.layout import Verbatim
 from ingle_shell.reliability import reliability
-from ingle_shell.render import fact_lines, plain
+from ingle_shell.render import consent_notice, fact_lines, plain
 
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
@@ -200,6 +200,7 @@ def _told_route(answer: Mapping[str, Any]) -> Sequence[str]:
     if letter:
         price = "unknown" if letter.get("estimate") is None else f"at most ${letter['estimate']:.4f}"
         lines += [
+            *([f"consent   {unconsented}"] if (unconsented := consent_notice(answer)) else []),
             f"to        {plain(letter['url'])}",
             f"price     {price}",
             f"hidden    {json.dumps(letter['redactions'])}",
