@@ -132,9 +132,18 @@ def doubt_notice(judgement: Judgement) -> str:
 
 
 def reading_notice(reading: Reading) -> str:
-    """How far a document that is read in parts has been read, and how much of it will be."""
-    some = f", those most like the question of {reading.of}" if reading.of > reading.parts else ""
-    return f"reading part {reading.part} of {reading.parts}{some}"
+    """How far a document that is read in parts has been read, how much of it will be, and how long that takes."""
+    first = reading.part == 1
+    some = f", those most like the question of {reading.of}" if first and reading.of > reading.parts else ""
+    minutes = round((reading.left_s or 0) / 60)
+    time = f"{minutes // 60} h {minutes % 60} min" if minutes >= 120 else f"{minutes} min"
+    if not minutes:
+        left = ""
+    elif first:  # guessed: the speed falls with the length of what is read
+        left = f"; it takes {time} or more, Ctrl-C ends it"
+    else:
+        left = f", about {time} left"
+    return f"reading part {reading.part} of {reading.parts}{some}{left}"
 
 
 def answer_status(route: Route, done: Done, started: Started | None = None) -> str:

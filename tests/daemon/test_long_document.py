@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from ingle_daemon.protocol import (
     Delta,
     Done,
     GenerateRequest,
+    ModelInfo,
     Reading,
     Sampling,
     Started,
@@ -67,6 +70,11 @@ class Recording(ScriptedBackend):
     """A scripted engine that keeps what it was asked."""
 
     prompts: list[str]
+    rates = (0.0, 0.0)
+
+    async def info(self) -> ModelInfo:
+        prefill, decode = self.rates
+        return msgspec.structs.replace(await super().info(), prefill_rate=prefill, decode_rate=decode)
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         assert isinstance(request.prompt, ChatPrompt)
@@ -88,10 +96,12 @@ def engine(context: int = 400) -> Recording:
     )
 
 
-async def read(on: Recording, document: str, question: str) -> tuple[str, list[Reading], Done]:
+async def read(
+    on: Recording, document: str, question: str, clock: Callable[[], float] = lambda: 0.0
+) -> tuple[str, list[Reading], Done]:
     messages = (ChatMessage("system", "Be brief."), ChatMessage("user", f"{document}\n\n{question}"))
     text, readings, done = "", [], None
-    async for event in LongDocument(on, messages, 64, Sampling(temperature=0)).answer():
+    async for event in LongDocument(on, messages, 64, Sampling(temperature=0), clock).answer():
         if isinstance(event, Delta):
             text += event.text
         elif isinstance(event, Reading):
@@ -132,6 +142,26 @@ async def test_of_too_many_parts_those_like_the_question_are_read_and_it_is_said
     assert text == "the code is 7421"
     assert readings[0].parts == len(readings) == MOST_PARTS
     assert readings[0].of > MOST_PARTS
+
+
+async def test_how_long_it_takes_is_told_by_the_engines_speed_then_by_what_the_parts_took() -> None:
+    on = engine()
+    on.rates = (10.0, 16.0)
+    ticks = itertools.count(step=7.0)  # as this clock has it, every part takes seven seconds
+    _, readings, _ = await read(on, "line of text\n" * 150, "Why?", lambda: next(ticks))
+    first, *others = (reading.left_s for reading in readings if reading.left_s is not None)
+    assert len(others) == len(readings) - 1
+    prompts = [ChatPrompt((ChatMessage("user", prompt),)) for prompt in on.prompts[:-1]]
+    tokens = [(await on.fit(prompt, 0)).prompt_tokens for prompt in prompts]
+    assert first == pytest.approx(sum(tokens) / 10 + len(tokens) * 160 / 16, rel=0.1)
+    assert [before - after for before, after in itertools.pairwise(others)] == pytest.approx([7.0] * (len(others) - 1))
+    assert 0 < others[-1] < 7, "the last part is shorter"
+
+
+async def test_of_an_engine_that_nobody_measured_the_first_part_tells_how_long_it_takes() -> None:
+    ticks = itertools.count(step=7.0)
+    _, readings, _ = await read(engine(), "line of text\n" * 150, "Why?", lambda: next(ticks))
+    assert [reading.left_s is None for reading in readings] == [True, *[False] * (len(readings) - 1)]
 
 
 async def test_too_many_notes_are_noted_again() -> None:

@@ -67,6 +67,13 @@ def test_an_answer_streams_and_says_where_it_ran(shared: support.Instance) -> No
     assert timings["prompt_n"] + timings.get("cache_n", 0) == events[1]["prompt_tokens"]
 
 
+def test_its_speed_was_measured_when_it_was_loaded(shared: support.Instance) -> None:
+    list(shared.stream("/ingle/ask", ask("hi", max_tokens=1)))
+    info = status_of(shared)["info"]
+    assert info["prefill_rate"] > 1
+    assert info["decode_rate"] > 1
+
+
 def test_the_same_question_is_read_from_the_cache(shared: support.Instance) -> None:
     question = ask("Name three colours of the rainbow.", max_tokens=8)
     first = list(shared.stream("/ingle/ask", question))

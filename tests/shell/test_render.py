@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingle_daemon.protocol import Done, Route, Timings, Usage
+from ingle_daemon.protocol import Done, Reading, Route, Timings, Usage
 from ingle_shell.render import (
     TerminalText,
     answer_status,
     daemon_status,
     model_list,
     plain,
+    reading_notice,
     route_notice,
     size,
     unheeded_notice,
@@ -156,3 +157,21 @@ def test_a_model_that_answers_as_wanted_is_no_news(wanted: str) -> None:
 def test_a_model_that_the_running_daemon_was_not_started_with_is_told(wanted: str) -> None:
     assert f"INGLE_MODEL is {wanted}, but ingled runs tiny" in unheeded_notice(LOCAL, wanted)
     assert unheeded_notice(API, wanted) == ""
+
+
+@pytest.mark.parametrize(
+    ("reading", "told"),
+    [
+        (Reading(1, 4, 4), "reading part 1 of 4"),
+        (Reading(1, 4, 4, 9.0), "reading part 1 of 4"),
+        (Reading(1, 4, 4, 290.0), "reading part 1 of 4; it takes 5 min or more, Ctrl-C ends it"),
+        (
+            Reading(1, 16, 19, 9000.0),
+            "reading part 1 of 16, those most like the question of 19; it takes 2 h 30 min or more, Ctrl-C ends it",
+        ),
+        (Reading(3, 16, 19, 4800.0), "reading part 3 of 16, about 80 min left"),
+        (Reading(16, 16, 19, 20.0), "reading part 16 of 16"),
+    ],
+)
+def test_a_document_that_is_read_in_parts_says_how_long_it_takes(reading: Reading, told: str) -> None:
+    assert reading_notice(reading) == told

@@ -90,9 +90,8 @@ class Worker:
         template = ChatTemplate(templates, special=vocab.special_spellings())
         self._fim, self._note = self._choose_template(load)
         vocab.end_at(self._fim.ends)
-        budget = load.fim_tokens or infill_budget(
-            prefill_rate(self._runner), decode_rate(self._runner), load.fim_seconds
-        )
+        self._rates = prefill_rate(self._runner), decode_rate(self._runner)
+        budget = load.fim_tokens or infill_budget(*self._rates, load.fim_seconds)
         self._preparer = Preparer(vocab, template, self._fim, self._runner.n_ctx, infill_budget=budget)
         self._snapshot = Path(load.snapshots) / _key(load)
         shelf = Shelf(_SHELF_BYTES)
@@ -240,6 +239,8 @@ class Worker:
             load_ms=runner.load_ms,
             template=self._fim.name,
             note=self._note,
+            prefill_rate=round(self._rates[0], 1),
+            decode_rate=round(self._rates[1], 1),
         )
 
 

@@ -70,11 +70,16 @@ class Fit(Value, frozen=True):
 
 
 class Reading(Value, frozen=True, tag="reading"):
-    """A document too large for the context is read in parts: this is number `part` of `parts`; it has `of` in all."""
+    """A document too large for the context is read in parts: this is number `part` of `parts`; it has `of` in all.
+
+    `left_s`: seconds until all is read. With the first part by the speed that was measured when the model was loaded,
+    which no long prompt reaches; with the others by what those before them took. None where neither is known.
+    """
 
     part: int
     parts: int
     of: int
+    left_s: float | None = None
 
 
 class Drafting(Value, frozen=True, tag="drafting"):

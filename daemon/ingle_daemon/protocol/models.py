@@ -25,7 +25,8 @@ class ModelInfo(Value, frozen=True):
     """A loaded model. `fim` says in which order it fills in the middle (see fim/templates.py), "" where it cannot.
 
     `template` names its family, `note` is what its user should know about that. `where` it runs: in a worker of this
-    daemon, or at `[engine] url`, which `path` then is.
+    daemon, or at `[engine] url`, which `path` then is. The rates are tokens a second at the beginning of a context,
+    measured when it was loaded; 0 where nobody did.
     """
 
     name: str
@@ -42,6 +43,8 @@ class ModelInfo(Value, frozen=True):
     template: str = ""
     note: str = ""
     where: Literal["local", "remote-engine"] = "local"
+    prefill_rate: float = 0.0
+    decode_rate: float = 0.0
 
 
 class Device(Value, frozen=True):

@@ -8,9 +8,11 @@ are too many. What was done is said. This module does not decide when a document
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +25,7 @@ from ingle_daemon.protocol import (
     Done,
     GenerateRequest,
     Limits,
+    ModelInfo,
     Reading,
     Sampling,
     Started,
@@ -52,14 +55,22 @@ _ANSWER = (
 )
 
 
+class _Piece(NamedTuple):
+    """What is read at once, and how many tokens its prompt has."""
+
+    text: str
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class LongDocument:
-    """One reading of one document on `engine`."""
+    """One reading of one document on `engine`. `clock` counts seconds."""
 
     engine: Backend
     messages: tuple[ChatMessage, ...]
     reserved: int
     sampling: Sampling
+    clock: Callable[[], float] = time.monotonic
 
     async def answer(self) -> AsyncGenerator[Reading | Started | Delta | Done, None]:
         """Reading for every part, Started, Delta …, Done with the cost of all of it.
@@ -68,30 +79,34 @@ class LongDocument:
         """
         document, question = question_in(self.messages[-1].content)
         question = question or _SUMMARY
-        n_ctx = (await self.engine.info()).n_ctx
-        most = (n_ctx - _NOTE_TOKENS) * _CHARACTERS_A_TOKEN // 2
+        info = await self.engine.info()
+        most = (info.n_ctx - _NOTE_TOKENS) * _CHARACTERS_A_TOKEN // 2
         parts = cut(document, max(min(most, _LONGEST_PART), 1))
         chosen = await asyncio.to_thread(most_like, question, parts, MOST_PARTS)  # a second, for 50 MB
         notes: list[str] = []
         spent: list[Timings] = []
+        began, read, unread = self.clock(), 0, sum(len(parts[at]) for at in chosen)
         for number, at in enumerate(chosen, 1):
-            yield Reading(number, len(chosen), len(parts))
-            for piece in await self._fitting_pieces(parts[at], question, n_ctx):
-                note, timings = await self._note(piece, question)
+            pieces = await self._fitting_pieces(parts[at], question, info.n_ctx)
+            a_character = (self.clock() - began) / read if read else _guess(pieces, info)
+            yield Reading(number, len(chosen), len(parts), a_character and a_character * unread)
+            for piece in pieces:
+                note, timings = await self._note(piece.text, question)
                 spent.append(timings)
                 if note:
                     notes.append(f"[part {at + 1}] {note}")
+            read, unread = read + len(parts[at]), unread - len(parts[at])
         async for event in self._conclude(await self._fitting(notes, question, spent), question, spent):
             yield event
 
-    async def _fitting_pieces(self, part: str, question: str, n_ctx: int) -> list[str]:
+    async def _fitting_pieces(self, part: str, question: str, n_ctx: int) -> list[_Piece]:
         """The part, or pieces of it, whose prompts fit: each is counted exactly."""
         waiting = [part]
-        pieces: list[str] = []
+        pieces: list[_Piece] = []
         while waiting:
             piece = waiting.pop(0)
             if fits(fit := await self.engine.fit(self._prompt(_TAKE_NOTES, question, piece), _NOTE_TOKENS)):
-                pieces.append(piece)
+                pieces.append(_Piece(piece, fit.prompt_tokens))
             elif len(piece) < 2:
                 raise DoesNotFit(
                     f"the question itself takes {fit.prompt_tokens:,} tokens, and the local context holds {n_ctx:,}",
@@ -147,6 +162,15 @@ class LongDocument:
 
     def _generate(self, prompt: ChatPrompt, most: int) -> AsyncGenerator[Started | Delta | Done, None]:
         return self.engine.generate(GenerateRequest(prompt, sampling=self.sampling, limits=Limits(max_tokens=most)))
+
+
+def _guess(pieces: Sequence[_Piece], info: ModelInfo) -> float | None:
+    """Seconds a character before anything was read, notes included; None where the engine's speed is not known."""
+    if not info.prefill_rate or not info.decode_rate:
+        return None
+    read = sum(piece.tokens for piece in pieces) / info.prefill_rate
+    noted = len(pieces) * _NOTE_TOKENS / info.decode_rate
+    return (read + noted) / sum(len(piece.text) for piece in pieces)
 
 
 def _sum(spent: Sequence[Timings]) -> Timings:
