@@ -165,6 +165,7 @@ async def fetch(wanted: Wanted, means: Means, adopt: Callable[[Staged], T]) -> T
 
 async def listing(wanted: Wanted, means: Means) -> tuple[str, ...]:
     """The names of the files in a repository. Raises NoModel."""
+    means.report(Pulling(wanted.model, "download", 0, wanted.size_bytes, note=f"asking the hub for {wanted.job.repo}"))
     async with _child(wanted, means) as child:
         return (await child.hear(Listed)).files
 

@@ -16,12 +16,16 @@ import contextlib
 import email.utils
 import fcntl
 import os
+import re
+import socket
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -45,6 +49,10 @@ _CHUNK = 1 << 16
 _LONGEST_WAIT_S = 60
 """A server that asks for more patience than that is left alone, and the user is told when to come back."""
 _TRIES = 5
+_REACH_S = 4.0
+"""To find a server, and to shake hands with it. A machine that cannot do that in so long is as good as offline."""
+
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
 T = TypeVar("T")
 Hook = Callable[[httpx2.Request], None]
@@ -65,13 +73,12 @@ def run(fetch: Callable[[Job], None], failure: Callable[[Job, Exception], IngleE
 
 def use_client(*before: Hook) -> None:
     """Make the library speak through a client of ours. Each of `before` sees every request, redirected ones too."""
+    answered = threading.Event()
 
     def make() -> httpx2.Client:
-        hooks: dict[str, list[Callable[..., object]]] = {
-            "request": [_refuse_offline, *before],
-            "response": [_heed_rate_limit],
-        }
-        return httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
+        hooks: dict[str, list[Callable[..., object]]] = {"request": [*before], "response": [_heed_rate_limit]}
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        return _Client(answered, event_hooks=hooks, follow_redirects=True, timeout=timeout)
 
     constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     set_client_factory(make)
@@ -120,7 +127,12 @@ def explain(what: str, exc: BaseException) -> NoModel | None:
         return _rate_limited(what, _retry_after(exc.response))
     if isinstance(exc, _AskedToWait):
         return _rate_limited(what, exc.seconds)
-    if isinstance(exc, httpx2.TimeoutException):
+    if isinstance(exc, _NotFound):
+        return NoModel(
+            f"cannot fetch {what}: {exc}",
+            hint="Check the network, the proxy and the address (of the hub: HF_ENDPOINT), then try again.",
+        )
+    if isinstance(exc.__cause__ if isinstance(exc, _Unreachable) else exc, httpx2.TimeoutException):
         return NoModel(
             f"cannot fetch {what}: the server did not answer in time",
             hint="Check the network, then try again: it goes on with what is there already.",
@@ -147,9 +159,73 @@ class _AskedToWait(httpx2.HTTPError):
         self.seconds = seconds
 
 
-def _refuse_offline(request: httpx2.Request) -> None:
-    if constants.is_offline_mode():
-        raise OfflineModeIsEnabled(f"HF_HUB_OFFLINE is set, and {request.url.host} is not on this machine")
+class _NotFound(httpx2.HTTPError):
+    """No name server says where the server is, or the proxy that leads to it."""
+
+
+class _Unreachable(httpx2.HTTPError):
+    """None of the errors at which the library tries again. The cause is one."""
+
+
+class _Client(httpx2.Client):
+    """Gives up at once where nobody answers: the library would try for half a minute.
+
+    When somebody has `answered`, the library's patience is what a download needs.
+    """
+
+    def __init__(self, answered: threading.Event, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._answered = answered
+
+    def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
+        if constants.is_offline_mode():
+            raise OfflineModeIsEnabled(f"HF_HUB_OFFLINE is set, and {request.url.host} is not on this machine")
+        if self._answered.is_set():
+            return super().send(request, **how)
+        _look_up(str(request.url))
+        request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "connect": _REACH_S}
+        try:
+            response = super().send(request, **how)
+        except (httpx2.NetworkError, httpx2.TimeoutException) as exc:
+            raise _Unreachable(f"{_first_host(str(request.url))} cannot be reached: {exc}") from exc
+        self._answered.set()
+        return response
+
+
+def _look_up(url: str) -> None:
+    """Ask the name server, once, for the server, or for the proxy: that looks up the server itself."""
+    if not (host := _first_host(url)):
+        return  # what is wrong with the address is for the library to say
+    ends: list[OSError | None] = []
+
+    def ask() -> None:
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as exc:
+            ends.append(exc)
+        else:
+            ends.append(None)
+
+    asking = threading.Thread(target=ask, daemon=True)  # a name server that is silent cannot be hung up on
+    asking.start()
+    asking.join(_REACH_S)
+    if not ends:
+        raise _NotFound(f"{host} is not found: the name server did not answer in {_REACH_S:g} s")
+    if ends[0]:
+        raise _NotFound(f"{host} is not found: {ends[0].strerror}")
+
+
+def _first_host(url: str) -> str:
+    """Whom a request for `url` is sent to."""
+    try:
+        parts = urlsplit(url)
+        proxies = urllib.request.getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError:
+        return ""
+    return parts.hostname or ""
 
 
 def _heed_rate_limit(response: httpx2.Response) -> None:
@@ -203,5 +279,5 @@ def _end_with_parent() -> None:
 
 
 def reason(exc: BaseException) -> str:
-    """An error's own words, in one line without secrets."""
-    return printable((str(exc) or type(exc).__name__).splitlines()[0])
+    """An error's own words, in one line without numbers and secrets."""
+    return printable(_ERRNO.sub("", (str(exc) or type(exc).__name__).splitlines()[0]))

@@ -23,6 +23,7 @@ from ingle_daemon.models.sources import Puller
 from ingle_daemon.models.spec import parse
 from ingle_daemon.models.store import Store
 from ingle_daemon.protocol import Pulled, Pulling
+from proxy import Proxy
 
 TOKEN = "hf_known_to_the_hub_alone"
 
@@ -247,7 +248,56 @@ async def test_a_hub_that_does_not_answer_is_explained(hub: Hub, store: Store, m
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
     refusal = await refusal_of(store, of_hub())
     assert "Connection refused" in refusal.message
+    assert "Errno" not in refusal.message
     assert "network" in refusal.hint
+
+
+@pytest.mark.parametrize("spec", [f"hf:{REPO}", f"hf:{REPO}:{FILE}"])
+async def test_without_a_network_it_is_given_up_at_once(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    began = time.monotonic()
+    refusal = await refusal_of(store, parse(spec, catalog.load(), name="tiny"))
+    assert time.monotonic() - began < 5
+    assert "hub.invalid is not found: " in refusal.message
+    assert "Errno" not in refusal.message
+    assert "network" in refusal.hint
+
+
+async def test_a_name_server_that_does_not_answer_is_not_waited_for(
+    hub: Hub, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
+    (tmp_path / "sitecustomize.py").write_text(silent)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    began = time.monotonic()
+    refusal = await refusal_of(store, of_hub())
+    assert "127.0.0.1 is not found: the name server did not answer" in refusal.message
+    assert time.monotonic() - began < 30
+
+
+async def test_a_proxy_looks_up_the_hub(hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.files = []
+    async with Proxy(hub.port).serve() as proxy:
+        monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        refusal = await refusal_of(store, of_hub())
+        assert proxy.lines[0].startswith("HEAD http://hub.invalid/")
+    assert f"the hub has no {FILE}" in refusal.message
+    assert len(hub.requests) == 1
+
+
+@pytest.mark.parametrize("spec", [f"hf:{REPO}", f"hf:{REPO}:{FILE}"])
+async def test_a_proxy_that_is_away_is_asked_once(
+    hub: Hub, store: Store, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_tcp_port}")
+    began = time.monotonic()
+    refusal = await refusal_of(store, parse(spec, catalog.load(), name="tiny"))
+    assert time.monotonic() - began < 5
+    assert "127.0.0.1 cannot be reached: Connection refused" in refusal.message
 
 
 async def test_a_server_that_is_no_hub_is_explained(hub: Hub, store: Store) -> None:
@@ -369,7 +419,8 @@ def test_the_child_does_not_outlive_a_killed_parent(hub: Hub, tmp_path: Path) ->
 
 async def test_of_a_repository_the_usual_quantization_is_taken(hub: Hub, store: Store, model: bytes) -> None:
     hub.files = ["tiny-q4_k_m.gguf", "tiny-q4_k_s.gguf", "mmproj-tiny-q4_k_m.gguf", "tiny-q8_0.gguf", "README.md"]
-    await all_of(Puller(store).pull(parse(f"hf:{REPO}", catalog.load())))
+    events = await all_of(Puller(store).pull(parse(f"hf:{REPO}", catalog.load())))
+    assert events[0] == Pulling("tiny", "download", 0, 0, note=f"asking the hub for {REPO}")
     assert_consistent(store, "tiny")
     assert store.find("tiny").source == f"{REPO}/tiny-q4_k_m.gguf@{COMMIT}"
     assert store.find("tiny").path.name == "tiny-q4_k_m.gguf"
