@@ -21,6 +21,7 @@ __all__ = [
     "fact_lines",
     "found_models",
     "judgement_lines",
+    "limit_text",
     "model_list",
     "plain",
     "reading_notice",
@@ -78,6 +79,12 @@ def size(count: int) -> str:
     while value >= 999.5 and len(units) > 1:
         value, units = value / 1000, units[1:]
     return f"{value:.1f} {units[0]}" if value < 9.95 and units[0] != "B" else f"{value:.0f} {units[0]}"
+
+
+def limit_text(amount: float) -> str:
+    """A budget in dollars with as many digits as it has, and two at least: it may be less than a cent."""
+    whole, _, rest = f"{amount:.9f}".rstrip("0").partition(".")
+    return f"${whole}.{rest:0<2}"
 
 
 def route_notice(route: Route) -> str:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ingle_shell.render import duration, plain, size
+from ingle_shell.render import duration, limit_text, plain, size
 
 __all__ = ["Gpu", "Rates", "Sample", "Speed", "Work", "rates", "screen"]
 
@@ -159,5 +159,5 @@ def _told_route(sample: Sample) -> str:
 
 
 def _told_cost(sample: Sample) -> str:
-    of = f" of ${sample.budget:.2f}" if sample.budget is not None else ""
+    of = f" of {limit_text(sample.budget)}" if sample.budget is not None else ""
     return f"${sample.spent:.4f}{of} today"

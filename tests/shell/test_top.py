@@ -89,6 +89,10 @@ def test_a_machine_without_gpu_worker_and_budget_has_fewer_lines() -> None:
     assert "cost       $0.0100 today" in lines
 
 
+def test_a_budget_of_less_than_a_cent_is_not_nothing() -> None:
+    assert "cost       $0.0100 of $0.000001 today" in shown(later(SAMPLE, budget=0.000001))
+
+
 def test_a_name_cannot_reach_the_terminal() -> None:
     assert "\x1b" not in "".join(shown(later(SAMPLE, model=Model("ready", "\x1b[2Jx"))))
 

@@ -12,7 +12,19 @@ import msgspec
 
 from ingle_daemon.protocol import Usage
 
-__all__ = ["NOTHING", "Charge", "Estimate", "Price", "Windows", "dollars", "estimate", "nano", "settled", "windows"]
+__all__ = [
+    "NOTHING",
+    "Charge",
+    "Estimate",
+    "Price",
+    "Windows",
+    "dollars",
+    "estimate",
+    "limit_text",
+    "nano",
+    "settled",
+    "windows",
+]
 
 NANO = 1_000_000_000
 _OTHER_TOKENIZER = 1.3
@@ -68,6 +80,12 @@ def nano(amount: float) -> int:
 
 def dollars(amount: int) -> float:
     return amount / NANO
+
+
+def limit_text(amount: float) -> str:
+    """A limit with as many digits as it has, and two at least: it may be less than a cent."""
+    whole, _, rest = f"{amount:.9f}".rstrip("0").partition(".")
+    return f"${whole}.{rest:0<2}"
 
 
 def windows(now: float) -> Windows:

@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 
 from ingle_daemon.errors import BudgetSpent, UsageError
-from ingle_daemon.routing.budget import Charge, dollars, nano, windows
+from ingle_daemon.routing.budget import Charge, dollars, limit_text, nano, windows
 
 __all__ = ["Clock", "Draft", "Ledger", "Limits", "Spent", "boot", "steady"]
 
@@ -224,7 +224,7 @@ def over(limits: Limits, spent: Spent, wanted: int | None) -> BudgetSpent | None
             )
         if used + wanted > nano(limit):
             return BudgetSpent(
-                f"of ${limit:.2f} a {window}, ${dollars(used):.4f} are spent or set aside, and this may cost"
+                f"of {limit_text(limit)} a {window}, ${dollars(used):.4f} are spent or set aside, and this may cost"
                 f" ${dollars(wanted):.4f}",
                 hint=f"Ask with --local, ask for less, or raise `[budget] {window}`.",
                 window=window,

@@ -18,7 +18,7 @@ from ingle_shell.commands.base import Command, add_group, count
 from ingle_shell.commands.base import add as _add
 from ingle_shell.layout import Verbatim
 from ingle_shell.reliability import reliability
-from ingle_shell.render import consent_notice, fact_lines, plain
+from ingle_shell.render import consent_notice, fact_lines, limit_text, plain
 
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
@@ -144,7 +144,7 @@ def _told_ledger(answer: Mapping[str, Any]) -> Sequence[str]:
     lines = lines or ["nothing has left this machine"]
     for window in ("day", "month"):
         limit = answer["budget"][window]
-        of = f" of ${limit:.2f}" if limit is not None else ", no limit"
+        of = f" of {limit_text(limit)}" if limit is not None else ", no limit"
         lines.append(f"this {window}: ${answer['spent'][window]:.4f}{of}")
     return lines
 

@@ -16,7 +16,7 @@ import pytest
 from ingle_daemon.errors import BudgetSpent, UsageError
 from ingle_daemon.protocol import Usage
 from ingle_daemon.routing.budget import NANO, NOTHING, Charge, Price, dollars, estimate, nano, settled, unsettled
-from ingle_daemon.routing.ledger import Draft, Ledger, Limits
+from ingle_daemon.routing.ledger import Draft, Ledger, Limits, Spent, over
 
 NOON = time.mktime((2026, 3, 14, 12, 0, 0, 0, 0, -1))
 DAY = 24 * 3600.0
@@ -68,6 +68,13 @@ def test_what_is_reserved_counts_until_it_is_settled(path: Path, clocks: Clocks)
     ledger.settle(first, charge(0.1), "answered")
     assert dollars(ledger.spent().day) == pytest.approx(0.5)
     ledger.reserve(draft())
+
+
+@pytest.mark.parametrize(("day", "told"), [(0.000001, "0.000001"), (0.015, "0.015"), (0.1, "0.10"), (0.0, "0.00")])
+def test_a_limit_is_told_with_all_its_digits(day: float, told: str) -> None:
+    refusal = over(Limits(day=day), Spent(0, 0), 900_000_000)
+    assert refusal
+    assert f"of ${told} a day" in refusal.message
 
 
 def test_the_limit_itself_may_be_spent(path: Path, clocks: Clocks) -> None:
