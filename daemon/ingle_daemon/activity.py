@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from ingle_daemon.metrics import Metrics, Record
+from ingle_daemon.metrics import Metrics, Record, Stage
 from ingle_daemon.models import gpu
 from ingle_daemon.routing.budget import dollars
 from ingle_daemon.routing.ledger import Ledger
@@ -25,9 +25,11 @@ _FEWEST = 16
 
 
 class Work(msgspec.Struct, frozen=True):
-    """The requests of one priority: those in hand, those of them that answer already, and counts since the start."""
+    """The requests of one priority: those in hand, how many of them wait, are read, answer; counts since the start."""
 
     running: int
+    waiting: int
+    reading: int
     answering: int
     decoded: int
     evaluated: int
@@ -92,7 +94,13 @@ def _model(engine: dict[str, Any]) -> dict[str, Any]:
 
 def _work(metrics: Metrics) -> dict[str, Work]:
     return {
-        priority: Work(tally.running, tally.answering, tally.decoded, tally.evaluated, dict(tally.reused))
+        priority: Work(
+            tally.running,
+            **{stage: tally.stages[stage] for stage in get_args(Stage)},
+            decoded=tally.decoded,
+            evaluated=tally.evaluated,
+            reused=dict(tally.reused),
+        )
         for priority, tally in metrics.tallies.items()
     }
 

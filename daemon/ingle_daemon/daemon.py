@@ -158,7 +158,7 @@ class Daemon:
 
     def status(self) -> dict[str, Any]:
         model = self.backend.status()
-        running, queued = model.pop("running", 0), model.pop("queued", 0)
+        model.pop("running", None)  # of one engine; the requests are those of all
         url = self._tcp_url()
         return {
             "version": __version__,
@@ -177,7 +177,7 @@ class Daemon:
             "chat": self._engines.chat_status(),
             "gpu": self._engines.machine_status(),
             "power": self._power.status(),
-            "requests": {"running": running, "queued": queued},
+            "requests": self.metrics.stages(),
             "last": list(self.metrics.last),
             "workspaces": self._workspaces.status(),
             "api": self._api_status(),

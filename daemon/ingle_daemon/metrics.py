@@ -12,18 +12,21 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
 from ingle_daemon.errors import IngleError
-from ingle_daemon.protocol import Delta, Done, Priority, Started, Timings
+from ingle_daemon.protocol import Begun, Delta, Done, Priority, Started, Timings
 
-__all__ = ["Histogram", "Metrics", "Record", "Tally"]
+__all__ = ["Histogram", "Metrics", "Record", "Stage", "Tally"]
 
 _REMEMBERED = 20
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Seconds: from a keystroke's few tokens to a long document on a slow machine."""
+
+Stage = Literal["waiting", "reading", "answering"]
+"""Of a request that runs: nothing of it has been read yet, its prompt is being read, or it has said something."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -69,11 +72,10 @@ class Histogram:
 class Tally:
     """The counts of one priority. Of requests that failed, only the generated tokens are known.
 
-    `answering` of those that run have said something; `decoded` counts what is generated while it comes.
+    `stages` are those of the requests that run; `decoded` counts what is generated while it comes.
     """
 
-    running: int = 0
-    answering: int = 0
+    stages: Counter[Stage] = field(default_factory=Counter)
     decoded: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     evaluated: int = 0
@@ -85,9 +87,20 @@ class Tally:
     prefill: Histogram = field(default_factory=Histogram)
     decode: Histogram = field(default_factory=Histogram)
 
-    def count(self, record: Record) -> None:
+    @property
+    def running(self) -> int:
+        """Requests that have not ended."""
+        return sum(self.stages.values())
+
+    def move(self, before: Stage, now: Stage) -> Stage:
+        """A running request goes on to another stage."""
+        self.stages[before] -= 1
+        self.stages[now] += 1
+        return now
+
+    def count(self, record: Record, stage: Stage) -> None:
         """A running request has ended."""
-        self.running -= 1
+        self.stages[stage] -= 1
         self.outcomes[record.reason] += 1
         self.generated += record.generated
         for histogram, spent in (
@@ -117,38 +130,47 @@ class Metrics:
         self._ids = itertools.count(1)
 
     async def watch(
-        self, priority: Priority, events: AsyncGenerator[Started | Delta | Done, None]
+        self, priority: Priority, events: AsyncGenerator[Started | Begun | Delta | Done, None]
     ) -> AsyncGenerator[Started | Delta | Done, None]:
-        """Hand on the events of one request and count them, however it ends."""
+        """Hand on the events of one request, but for Begun, and count them, however it ends."""
         number, reason, generated, done = next(self._ids), "cancelled", 0, False
-        tally, answers = self.tallies[priority], 0
-        tally.running += 1
+        tally = self.tallies[priority]
+        stage: Stage = "waiting"
+        tally.stages[stage] += 1
         try:
             async with contextlib.aclosing(events):
                 async for event in events:
                     if isinstance(event, Delta):
                         generated += len(event.tokens)
                         tally.decoded += len(event.tokens)
-                        tally.answering, answers = tally.answering + 1 - answers, 1
+                        stage = tally.move(stage, "answering")
                     elif isinstance(event, Done):
                         done = True  # counted before the client hears of it, so that it may look at once
-                        self._end(_record(number, priority, event.reason, generated, event.timings))
+                        self._end(_record(number, priority, event.reason, generated, event.timings), stage)
                         self.add_cost(priority, event.timings)
+                    if isinstance(event, Begun):
+                        stage = tally.move(stage, "reading")
+                        continue
                     yield event
         except Exception as exc:
             reason = exc.code if isinstance(exc, IngleError) else IngleError.code
             raise
         finally:
-            tally.answering -= answers
             if not done:
-                self._end(Record(number, priority, reason, generated))
+                self._end(Record(number, priority, reason, generated), stage)
 
     def add_cost(self, priority: Priority, cost: Timings) -> None:
         """What a request cost. Of a cancelled one the engine says so a moment after it has ended."""
         self.tallies[priority].add_cost(cost)
 
-    def _end(self, record: Record) -> None:
-        self.tallies[record.priority].count(record)
+    def stages(self) -> dict[str, int]:
+        """How many requests run, and how many of these are at which stage."""
+        tallies = self.tallies.values()
+        by_stage = {stage: sum(tally.stages[stage] for tally in tallies) for stage in get_args(Stage)}
+        return {"running": sum(by_stage.values()), **by_stage}
+
+    def _end(self, record: Record, stage: Stage) -> None:
+        self.tallies[record.priority].count(record, stage)
         self.last.append(record)
 
 

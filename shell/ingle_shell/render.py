@@ -27,6 +27,7 @@ __all__ = [
     "reading_notice",
     "route_notice",
     "size",
+    "stages",
     "unheeded_notice",
     "verified",
     "why_notice",
@@ -179,13 +180,19 @@ def daemon_status(status: Mapping[str, Any]) -> str:
         f"ingled {status['version']}, process {status['pid']}, up {duration(status['uptime_s'])}",
         *model_lines(status),
         *(f"broken    {bad}; `ingle model list`" for bad in status.get("broken", ())),
-        f"requests  {requests['running']} running, {requests['queued']} waiting",
+        f"requests  {stages(requests['answering'], requests['reading'], requests['waiting'])}",
     ]
     if tcp := status.get("tcp"):
         lines.append(f"listening {tcp['url']}")
     lines += _told_configuration(status)
     lines.append(f"log       {status.get('journal') or status['log']}")
     return "\n".join(lines)
+
+
+def stages(answering: int, reading: int, waiting: int) -> str:
+    """What the requests in hand do. Of one that waits nothing has been read yet."""
+    told = {"answering": answering, "reading": reading, "waiting": waiting}
+    return ", ".join(f"{count} {stage}" for stage, count in told.items() if count) or "none"
 
 
 def _told_configuration(status: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ingle_shell.render import duration, limit_text, plain, size
+from ingle_shell.render import duration, limit_text, plain, size, stages
 
 __all__ = ["Gpu", "Rates", "Sample", "Speed", "Work", "rates", "screen"]
 
@@ -21,6 +21,8 @@ class Work(msgspec.Struct, frozen=True):
     """Requests of one priority, and counts since the daemon started."""
 
     running: int
+    waiting: int
+    reading: int
     answering: int
     decoded: int
     evaluated: int
@@ -101,7 +103,7 @@ def screen(sample: Sample, rate: Rates, history: Sequence[float] = ()) -> Render
     if sample.worker_bytes is not None:
         rows.add_row("worker", size(sample.worker_bytes))
     for priority, work in sample.work.items():
-        rows.add_row(priority[:10], f"{work.answering} answering, {work.running - work.answering} waiting")
+        rows.add_row(priority[:10], stages(work.answering, work.reading, work.waiting))
     rows.add_row("decode", _told_decode(sample, rate, history))
     rows.add_row("prefill", _told_rate(sample.speed.prefill, "last"))
     rows.add_row("cache", _told_cache(sample))

@@ -23,11 +23,22 @@ from ingle_daemon.engine.sandbox import Sandbox
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf
 from ingle_daemon.fim.templates import CONTINUATION
-from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, Limits, Prompt, Sampling, Started, TokenPrompt
+from ingle_daemon.protocol import (
+    Begun,
+    Delta,
+    Done,
+    Failed,
+    GenerateRequest,
+    Limits,
+    Prompt,
+    Sampling,
+    Started,
+    TokenPrompt,
+)
 
 __all__ = ["BareEngine", "Event", "as_worker", "peer_environment", "source_text"]
 
-Event = Started | Delta | Done | Failed
+Event = Started | Begun | Delta | Done | Failed
 _FOR_EVER = float("inf")
 
 

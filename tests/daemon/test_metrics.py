@@ -15,7 +15,7 @@ import support
 from ingle_daemon.errors import DoesNotFit, IngleError
 from ingle_daemon.metrics import Histogram, Metrics, Record
 from ingle_daemon.prometheus import exposition
-from ingle_daemon.protocol import Delta, Done, Started, Timings
+from ingle_daemon.protocol import Begun, Delta, Done, Started, Timings
 
 STARTED = Started(10, 64)
 COST = Timings(
@@ -76,6 +76,34 @@ async def test_events_pass_unchanged_and_are_counted() -> None:
     assert found["ingle_decode_seconds_sum", "completion"] == pytest.approx(0.300)
     assert found["ingle_decode_seconds_count", "completion"] == 1
     assert found["ingle_decode_seconds_count", "ask"] == 0
+
+
+async def test_a_request_waits_is_read_and_answers_and_only_then_has_ended() -> None:
+    metrics = Metrics()
+    turn, admitted = asyncio.Event(), asyncio.Event()
+
+    async def one() -> AsyncGenerator[Started | Begun | Delta | Done, None]:
+        yield STARTED
+        await admitted.wait()
+        yield Begun()
+        await turn.wait()
+        yield Delta("a", (1,))
+        yield DONE
+
+    events = metrics.watch("ask", one())
+    assert await anext(events) == STARTED
+    assert metrics.stages() == {"running": 1, "waiting": 1, "reading": 0, "answering": 0}
+    said = asyncio.ensure_future(anext(events))
+    admitted.set()
+    await asyncio.sleep(0.01)
+    assert metrics.stages() == {"running": 1, "waiting": 0, "reading": 1, "answering": 0}
+    turn.set()
+    assert await said == Delta("a", (1,)), "no client hears of the beginning"
+    assert metrics.stages() == {"running": 1, "waiting": 0, "reading": 0, "answering": 1}
+    assert await anext(events) == DONE
+    assert not any(metrics.stages().values()), "however slowly its client reads the end"
+    await events.aclose()
+    assert not any(metrics.stages().values())
 
 
 async def test_a_request_whose_client_stops_listening_is_cancelled() -> None:

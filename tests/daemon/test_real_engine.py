@@ -110,6 +110,13 @@ def test_a_cancelled_prefill_frees_the_engine(shared: support.Instance) -> None:
     assert cancelled_after < time.monotonic() - begin
 
 
+def test_a_long_question_is_being_read_until_it_answers(shared: support.Instance) -> None:
+    with shared.stream("/ingle/ask", ask("word " * 3000)):
+        wait_until(lambda: shared.call("GET", "/ingle/status")["requests"]["reading"] == 1)
+        assert shared.call("GET", "/ingle/activity")["work"]["ask"]["reading"] == 1
+    wait_until_idle(shared)
+
+
 def test_a_full_queue_is_a_503(real: support.Instance) -> None:
     real.configure("[engine]\nqueue = 1\n")
     events = iter(real.stream("/ingle/ask", ask("Count from one to a thousand.", max_tokens=1000)))

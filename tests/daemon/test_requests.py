@@ -36,7 +36,7 @@ def test_a_number_out_of_range_is_refused_before_the_engine_sees_it(
 ) -> None:
     with pytest.raises(UsageError, match="Expected `int`"):
         instance.call("POST", path, body)
-    assert instance.call("GET", "/ingle/status")["requests"] == {"running": 0, "queued": 0}
+    assert not any(instance.call("GET", "/ingle/status")["requests"].values())
 
 
 def test_several_prompts_in_one_request_are_refused_not_joined(instance: support.Instance) -> None:

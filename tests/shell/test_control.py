@@ -34,7 +34,7 @@ def test_status_reads_for_people_and_for_programs(instance: Instance) -> None:
     assert status["version"] == __version__
     text = instance.run("ingle", "status").stdout
     assert f"process {instance.pid}" in text
-    assert "0 running, 0 waiting" in text
+    assert "requests  none" in text
 
 
 def test_stop_waits_until_the_daemon_is_gone(instance: Instance) -> None:

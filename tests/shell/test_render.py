@@ -126,14 +126,14 @@ def test_the_status_names_the_error_of_a_model_that_did_not_load() -> None:
         "uptime_s": 93784.2,
         "tcp": {"url": "http://127.0.0.1:8080/v1"},
         "model": {"state": "failed", "error": "it is cut short"},
-        "requests": {"running": 1, "queued": 2},
+        "requests": {"running": 4, "waiting": 1, "reading": 0, "answering": 3},
         "log": "/state/ingled.log",
     }
     assert daemon_status(status).splitlines() == [
         "ingled 1.0, process 7, up 1 d 2 h",
         "model     (failed)",
         "          it is cut short",
-        "requests  1 running, 2 waiting",
+        "requests  3 answering, 1 waiting",
         "listening http://127.0.0.1:8080/v1",
         "log       /state/ingled.log",
     ]

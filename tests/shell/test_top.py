@@ -22,9 +22,9 @@ SAMPLE = Sample(
     uptime_s=3700.0,
     model=Model("ready", "qwen2.5-coder-1.5b-instruct-q4_k_m-and-more", 8192),
     work={
-        "completion": Work(2, 1, 100, 50, {"resident": 40, "shelf": 5, "splice": 5}),
-        "ask": Work(1, 0, 10, 0),
-        "warm-up": Work(0, 0, 0, 0),
+        "completion": Work(2, 1, 0, 1, 100, 50, {"resident": 40, "shelf": 5, "splice": 5}),
+        "ask": Work(1, 0, 1, 0, 10, 0),
+        "warm-up": Work(0, 0, 0, 0, 0, 0),
     },
     worker_bytes=1_300_000_000,
     gpus=(Gpu(name="NVIDIA GeForce RTX 3050", total_bytes=4 << 30, free_bytes=1 << 30, utilization=37),),
@@ -47,7 +47,7 @@ def later(sample: Sample, **changes: object) -> Sample:
 
 
 def test_a_rate_is_what_happened_between_two_looks() -> None:
-    work = {**SAMPLE.work, "ask": Work(1, 1, 70, 0)}
+    work = {**SAMPLE.work, "ask": Work(1, 0, 0, 1, 70, 0)}
     assert rates(SAMPLE, later(SAMPLE, work=work)) == Rates(decode=30.0)
     assert rates(SAMPLE, later(SAMPLE)) == Rates(decode=0.0)
 
@@ -65,8 +65,8 @@ def test_every_line_of_the_screen() -> None:
         "VRAM       3.2 GB of 4.3 GB, 75 %",
         "worker     1.3 GB",
         "completion 1 answering, 1 waiting",
-        "ask        0 answering, 1 waiting",
-        "warm-up    0 answering, 0 waiting",
+        "ask        1 reading",
+        "warm-up    none",
         "decode     30.0 tokens/s now  ▁▃█",
         "prefill    812.0 tokens/s last",
         "cache      50 % reused: 40 % in the cache, 5 % from memory, 5 % lent",
@@ -105,7 +105,7 @@ def test_without_a_terminal_it_is_printed_once(instance: Instance) -> None:
     for arguments in ((), ("--once",)):
         done = instance.run("ingle", "top", *arguments)
         assert (done.returncode, done.stdout.splitlines()[1]) == (0, "model      scripted (ready)")
-        assert "ask        0 answering, 0 waiting" in done.stdout
+        assert "ask        none" in done.stdout
         assert "\x1b" not in done.stdout
 
 

@@ -23,7 +23,7 @@ from ingle_daemon.backends.worker_process import WorkerProcess
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import EngineLost, IngleError, NoMemory, NoModel, from_wire
 from ingle_daemon.metrics import Metrics
-from ingle_daemon.protocol import Delta, Done, Fit, GenerateRequest, ModelInfo, Prompt, Started
+from ingle_daemon.protocol import Begun, Delta, Done, Fit, GenerateRequest, ModelInfo, Prompt, Started
 
 __all__ = ["LocalBackend"]
 
@@ -181,7 +181,7 @@ class LocalBackend(Backend):
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         return self._metrics.watch(request.priority, self._answer(request))
 
-    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Begun | Delta | Done, None]:
         self._requests.refuse_when_full()
         with self._requests.awaited():
             await self.info()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ingle_daemon.engine import frames
 from ingle_daemon.errors import Busy, IngleError, TimedOut, from_wire
 from ingle_daemon.metrics import Metrics
-from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, Priority, Started
+from ingle_daemon.protocol import Begun, Delta, Done, Failed, GenerateRequest, Priority, Started
 
 __all__ = ["Call", "Request", "Requests"]
 
@@ -25,7 +25,7 @@ class Request:
     """A request on its way: what to send again if the worker dies, and where its events go."""
 
     submit: frames.Submit
-    events: asyncio.Queue[Started | Delta | Done | IngleError] = field(default_factory=asyncio.Queue)
+    events: asyncio.Queue[Started | Begun | Delta | Done | IngleError] = field(default_factory=asyncio.Queue)
     started: bool = False
     streamed: bool = False
     retried: bool = False
@@ -192,7 +192,7 @@ class Requests:
             )
         )
 
-    def _count_unheard(self, number: int, event: Started | Delta | Done | Failed) -> None:
+    def _count_unheard(self, number: int, event: Started | Begun | Delta | Done | Failed) -> None:
         """What nobody listens to was cancelled a moment ago, or is the engine's own."""
         if not isinstance(event, (Done, Failed)):
             return

@@ -21,6 +21,7 @@ from ingle_daemon.backends.base import Backend
 from ingle_daemon.errors import DoesNotFit, UsageError, from_wire
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import (
+    Begun,
     ChatPrompt,
     Delta,
     Done,
@@ -117,12 +118,12 @@ class ScriptedBackend(Backend):
         )
 
     def status(self) -> dict[str, object]:
-        return {"state": "ready", "info": self._info(), "running": self._running, "queued": 0}
+        return {"state": "ready", "info": self._info(), "running": self._running}
 
     def generate(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
         return self._metrics.watch(request.priority, self._answer(request))
 
-    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Begun | Delta | Done, None]:
         prompt_tokens = len(await self.tokenize(_text_of(request.prompt)))
         if prompt_tokens >= self._script.context:
             raise DoesNotFit(
@@ -131,6 +132,7 @@ class ScriptedBackend(Backend):
                 n_ctx=self._script.context,
             )
         yield Started(prompt_tokens, self._script.context)
+        yield Begun()
         rule = self._rule_for(request.prompt)
         self._running += 1
         try:

@@ -24,6 +24,7 @@ from ingle_daemon.engine.splice import MAX_DRIFT
 from ingle_daemon.engine.text import TextStream
 from ingle_daemon.engine.tokens import common_prefix
 from ingle_daemon.protocol import (
+    Begun,
     Delta,
     Done,
     Failed,
@@ -37,7 +38,7 @@ from ingle_daemon.protocol import (
 
 __all__ = ["Emit", "Engine"]
 
-Emit = Callable[[int, "Started | Delta | Done | Failed"], None]
+Emit = Callable[[int, "Started | Begun | Delta | Done | Failed"], None]
 
 _HEADROOM = 32
 """Tokens of room a sequence asks for at a time while it grows."""
@@ -260,6 +261,9 @@ class Engine:
         items = []
         for piece in slices:
             sequence = self._running[piece.id].sequence
+            if not sequence.begun:
+                sequence.begun = True
+                self._tell(sequence, Begun())
             start = sequence.evaluated
             known = sequence.tokens[start : start + piece.count]
             sequence.draft = sequence.draft[: piece.count - len(known)]
@@ -345,7 +349,7 @@ class Engine:
         self._tell(sequence, Done(reason, sequence.text.stopped, self._timings(sequence)))
         self._retire(run)
 
-    def _tell(self, sequence: Sequence, event: Delta | Done) -> None:
+    def _tell(self, sequence: Sequence, event: Begun | Delta | Done) -> None:
         """Of the engine's own request only the cost is told."""
         if sequence.id != OWN or isinstance(event, Done):
             self._emit(sequence.id, event)

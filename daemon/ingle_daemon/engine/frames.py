@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from ingle_daemon.models.seal import Seal
-from ingle_daemon.protocol import Delta, Device, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
+from ingle_daemon.protocol import Begun, Delta, Device, Done, Failed, Fit, GenerateRequest, ModelInfo, Prompt, Started
 
 __all__ = [
     "OWN",
@@ -92,7 +92,7 @@ class Stop(_Frame, frozen=True, tag="stop"):
 
 
 class Submit(_Frame, frozen=True, tag="submit"):
-    """Answered by Evented: Started, Delta …, then Done or Failed."""
+    """Answered by Evented: Started, Begun, Delta …, then Done or Failed."""
 
     id: int
     request: GenerateRequest
@@ -168,7 +168,7 @@ class LoadFailed(_Frame, frozen=True, tag="load_failed"):
 
 class Evented(_Frame, frozen=True, tag="evented"):
     id: int
-    event: Started | Delta | Done | Failed
+    event: Started | Begun | Delta | Done | Failed
 
 
 class Counted(_Frame, frozen=True, tag="counted"):

@@ -62,6 +62,8 @@ class Sequence:
     splice: bool = False
     """Lent cells will do."""
     healing: Healing = field(default_factory=lambda: Healing(""))
+    begun: bool = False
+    """Something of it was read."""
     slot: int = -1
     evaluated: int = 0
     hold: int = 0

@@ -37,7 +37,7 @@ from ingle_daemon.engine.template_process import TemplateProcess
 from ingle_daemon.errors import IngleError, NoMemory
 from ingle_daemon.fim.templates import CONTINUATION, Template, template_for
 from ingle_daemon.models import gguf, seal
-from ingle_daemon.protocol import Delta, Done, Failed, GenerateRequest, ModelInfo, Started
+from ingle_daemon.protocol import Begun, Delta, Done, Failed, GenerateRequest, ModelInfo, Started
 
 __all__ = ["main"]
 
@@ -209,7 +209,7 @@ class Worker:
         self._cancelled.discard(request_id)
         self._emit(request_id, Failed(error))
 
-    def _emit(self, request_id: int, event: Started | Delta | Done | Failed) -> None:
+    def _emit(self, request_id: int, event: Started | Begun | Delta | Done | Failed) -> None:
         self._outbox.send(frames.Evented(request_id, event))
 
     def _choose_template(self, load: frames.Load) -> tuple[Template, str]:

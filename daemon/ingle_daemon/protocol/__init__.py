@@ -7,6 +7,7 @@ are in tokens, durations in milliseconds unless a name says otherwise. This pack
 from __future__ import annotations
 
 from ingle_daemon.protocol.answers import (
+    Begun,
     Delta,
     Done,
     Failed,
@@ -78,6 +79,7 @@ __all__ = [
     "AnswerFate",
     "AnswerOutcome",
     "AskRequest",
+    "Begun",
     "ChatMessage",
     "ChatPrompt",
     "CompletionRequest",

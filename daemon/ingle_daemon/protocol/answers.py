@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ingle_daemon.protocol.values import Value
 
 __all__ = [
+    "Begun",
     "Delta",
     "Done",
     "Failed",
@@ -47,6 +48,10 @@ class Started(Value, frozen=True, tag="started"):
 
     prompt_tokens: int
     n_ctx: int
+
+
+class Begun(Value, frozen=True, tag="begun"):
+    """Something of the prompt is read now. It is counted (`metrics.py`), and no client hears of it."""
 
 
 class Delta(Value, frozen=True, tag="delta"):

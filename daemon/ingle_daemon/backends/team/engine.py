@@ -25,6 +25,7 @@ from ingle_daemon.fim.assemble import assemble, suffix_stop
 from ingle_daemon.fim.templates import FimIds, Template, template_for
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import (
+    Begun,
     ChatPrompt,
     Delta,
     Done,
@@ -150,7 +151,7 @@ class TeamEngine(Backend):
 
     # --- one request ---
 
-    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+    async def _answer(self, request: GenerateRequest) -> AsyncGenerator[Started | Begun | Delta | Done, None]:
         self._running += 1
         try:
             with self._noting_loss():
@@ -169,7 +170,9 @@ class TeamEngine(Backend):
             self._found, self._trouble = None, str(exc)
             raise
 
-    async def _ask(self, engine: _Engine, request: GenerateRequest) -> AsyncGenerator[Started | Delta | Done, None]:
+    async def _ask(
+        self, engine: _Engine, request: GenerateRequest
+    ) -> AsyncGenerator[Started | Begun | Delta | Done, None]:
         began = time.monotonic()
         count = 0 if isinstance(request.prompt, InfillPrompt) else await self._count(engine, request.prompt)
         if count >= engine.served.n_ctx:
@@ -183,6 +186,7 @@ class TeamEngine(Backend):
         reading = _Reading(request, stops, began)
         async with aclosing(self._http.stream(call.path, call.body, request.priority)) as events:
             yield Started(count, engine.served.n_ctx)
+            yield Begun()  # as far as anybody here can know
             async for data in events:
                 for event in reading.take(read_piece(data)):
                     yield event
