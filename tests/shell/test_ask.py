@@ -220,6 +220,7 @@ def test_help_shows_the_exit_codes(instance: Instance) -> None:
     done = instance.run("ask", "--help")
     assert done.returncode == 0
     assert "exit codes:" in done.stdout
+    assert "daemon unreachable or busy" in done.stdout
 
 
 def test_one_code_block_is_printed_and_the_rest_is_not_even_waited_for(instance: Instance, daemon: FakeDaemon) -> None:

@@ -49,7 +49,8 @@ def measure(plan: Plan, note: Callable[[str], None], *, force: bool) -> Iterator
     _refuse_unknown(names, [model["name"] for model in models])
     running = sum(work["running"] for work in call("GET", "/ingle/activity")["work"].values())
     if running and not force:
-        raise Busy(f"{running} requests are being answered: they would wait, and disturb", hint="Later, or --force.")
+        what = "a request is" if running == 1 else f"{running} requests are"
+        raise Busy(f"{what} being answered, which would wait, and disturb", hint="Later, or --force.")
     was_loaded = call("GET", "/ingle/status")["model"]["state"] == "ready"
     try:
         for name in names:

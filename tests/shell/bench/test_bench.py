@@ -74,6 +74,7 @@ def test_who_is_being_answered_is_not_disturbed_unless_told_to(instance: Instanc
     models.play("/ingle/activity", BUSY)
     done = instance.run("ingle", "bench")
     assert (done.returncode, "--force" in done.stderr) == (3, True)
+    assert "a request is being answered" in done.stderr
     assert not models.bodies("/ingle/ask")
     models.play("/ingle/unload", Answer({"error": {"code": "queue_full", "message": "it answers"}}, 503))
     done = instance.run("ingle", "bench", "a", "--force", "--json")
