@@ -147,8 +147,8 @@ def reading_notice(reading: Reading) -> str:
     time = f"{minutes // 60} h {minutes % 60} min" if minutes >= 120 else f"{minutes} min"
     if not minutes:
         left = ""
-    elif first:  # guessed: the speed falls with the length of what is read
-        left = f"; it takes {time} or more, Ctrl-C ends it"
+    elif first:  # the speed falls with the length of what is read, and with what else the machine does
+        left = f"; at a guess it takes {time}, Ctrl-C ends it"
     else:
         left = f", about {time} left"
     return f"reading part {reading.part} of {reading.parts}{some}{left}"

@@ -164,10 +164,10 @@ def test_a_model_that_the_running_daemon_was_not_started_with_is_told(wanted: st
     [
         (Reading(1, 4, 4), "reading part 1 of 4"),
         (Reading(1, 4, 4, 9.0), "reading part 1 of 4"),
-        (Reading(1, 4, 4, 290.0), "reading part 1 of 4; it takes 5 min or more, Ctrl-C ends it"),
+        (Reading(1, 4, 4, 290.0), "reading part 1 of 4; at a guess it takes 5 min, Ctrl-C ends it"),
         (
             Reading(1, 16, 19, 9000.0),
-            "reading part 1 of 16, those most like the question of 19; it takes 2 h 30 min or more, Ctrl-C ends it",
+            "reading part 1 of 16, those most like the question of 19; at a guess it takes 2 h 30 min, Ctrl-C ends it",
         ),
         (Reading(3, 16, 19, 4800.0), "reading part 3 of 16, about 80 min left"),
         (Reading(16, 16, 19, 20.0), "reading part 16 of 16"),

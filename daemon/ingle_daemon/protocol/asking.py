@@ -72,8 +72,8 @@ class Fit(Value, frozen=True):
 class Reading(Value, frozen=True, tag="reading"):
     """A document too large for the context is read in parts: this is number `part` of `parts`; it has `of` in all.
 
-    `left_s`: seconds until all is read. With the first part by the speed that was measured when the model was loaded,
-    which no long prompt reaches; with the others by what those before them took. None where neither is known.
+    `left_s`: seconds until all is read. With the first part a guess, by the speed that was measured when the model was
+    loaded; with the others by what those before them took. None where neither is known.
     """
 
     part: int
