@@ -321,7 +321,7 @@ class Daemon:
             fim=engine.fim,
             fim_tokens=engine.fim_tokens,
             fim_seconds=engine.fim_seconds,
-            family=_known_models().family_of(name),
+            family=catalog.known().family_of(name),
             batch=engine.batch,
             snapshots=str(paths.snapshots_dir()),
             seal=seal,
@@ -388,16 +388,8 @@ def _offer(entry: catalog.Entry) -> dict[str, Any]:
     }
 
 
-def _known_models() -> catalog.Catalog:
-    """The catalog. A mistake in models.toml is told where a model is pulled, not when one is loaded or answers."""
-    try:
-        return catalog.load()
-    except UsageError:
-        return catalog.shipped()
-
-
 def _measured_confidence(model: str) -> Calibration | None:
-    measured = _known_models().confidence_of(model)
+    measured = catalog.known().confidence_of(model)
     return Calibration(measured.bias, measured.weights) if measured else None
 
 

@@ -98,7 +98,7 @@ class Library:
         broken = [bad for bad in self._store.broken() if name in ("", bad.name)]
         models = [model for model in self._store.installed() if name in ("", model.name)]
         if name and not (broken or models):
-            self._store.find(name)
+            self._store.find(name, fetchable=False)
         findings = [Finding(bad.name, ok=False, reason=f"{bad.path} {bad.reason}") for bad in broken]
         for model in models:
             async with contextlib.aclosing(self._verify(model)) as events:
@@ -121,7 +121,7 @@ class Library:
                 hint="`ingle model use OTHER` first, or `--force`: then another one that is installed answers, if any.",
             )
         if self._partials.drop(name) == 0 and not there:
-            self._store.find(name)
+            self._store.find(name, fetchable=False)
         if not there:
             return
         try:

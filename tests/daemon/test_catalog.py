@@ -114,6 +114,14 @@ def test_a_wrong_name_is_answered_with_close_ones() -> None:
     assert caught.value.exit_code == 2
 
 
+def test_the_beginning_of_a_name_is_answered_with_models_that_also_chat() -> None:
+    with pytest.raises(UsageError) as caught:
+        CATALOG.get("qwen2.5-coder")
+    assert caught.value.hint == (
+        "Did you mean qwen2.5-coder-0.5b-instruct or qwen2.5-coder-1.5b-instruct or qwen2.5-coder-3b-instruct?"
+    )
+
+
 def test_a_name_like_no_other_is_answered_with_all() -> None:
     with pytest.raises(UsageError) as caught:
         CATALOG.get("zzz")

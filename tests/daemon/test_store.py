@@ -88,6 +88,24 @@ def test_a_model_that_is_not_installed_cannot_be_used(store: Store, name: str) -
     assert "Installed: one." in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "fetchable", "hint"),
+    [
+        ("qwen3-8b", True, "`ingle model pull qwen3-8b` fetches it."),
+        ("qwen3-8b:Q5_K_M", True, "`ingle model pull qwen3-8b:Q5_K_M` fetches it."),
+        ("smolm", True, "Did you mean smollm?"),
+        ("phi", True, "Installed: smollm. The catalog has phi-4-mini-instruct: `ingle model pull NAME` fetches one."),
+        ("zzz", True, "Installed: smollm. `ingle model search` names what can be fetched."),
+        ("qwen3-8b", False, "Installed: smollm."),
+    ],
+)
+def test_what_there_is_instead_is_told(store: Store, name: str, fetchable: bool, hint: str) -> None:
+    install(store, "smollm")
+    with pytest.raises(NoModel) as caught:
+        store.find(name, fetchable=fetchable)
+    assert caught.value.hint == hint
+
+
 def test_a_choice_that_cannot_be_written_is_explained(store: Store) -> None:
     install(store, "one")
     (store.root / "current").unlink()

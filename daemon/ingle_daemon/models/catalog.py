@@ -6,7 +6,6 @@ the machine has.
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cache
 from pathlib import Path
@@ -17,10 +16,11 @@ import tomli
 
 from ingle_daemon import paths
 from ingle_daemon.errors import UsageError
+from ingle_daemon.models.nearest import nearest
 from ingle_daemon.models.shape import Architecture, Shape, estimated
 from ingle_daemon.written import text_of
 
-__all__ = ["Catalog", "Confidence", "Entry", "Hub", "Quant", "Wheel", "load", "parse", "shipped"]
+__all__ = ["Catalog", "Confidence", "Entry", "Hub", "Quant", "Wheel", "known", "load", "parse", "shipped"]
 
 _FILE = Path(__file__).with_name("catalog.toml")
 _USUAL_QUANT = "Q4_K_M"
@@ -171,12 +171,17 @@ class Catalog(_Value, frozen=True, kw_only=True):
         by_name = {entry.name: entry for entry in self.entries}
         if entry := by_name.get(name):
             return entry.quantized(quant) if quant else entry
-        close = difflib.get_close_matches(name.lower(), by_name, n=3, cutoff=0.4)
+        close = nearest(name, self.names)
         raise UsageError(
             f"there is no model {name!r} in the catalog",
             hint=f"Did you mean {' or '.join(close)}?" if close else f"The catalog has {', '.join(by_name)}.",
             close=close,
         )
+
+    @property
+    def names(self) -> list[str]:
+        """Of every model; those that answer questions come first."""
+        return [entry.name for entry in sorted(self.entries, key=lambda entry: "chat" not in entry.roles)]
 
     def family_of(self, name: str) -> str:
         """Whose fill-in-the-middle markers the model of that name has; "" where nothing is known of it."""
@@ -219,6 +224,14 @@ def load(path: Path | None = None) -> Catalog:
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"cannot read {path}: {exc}", hint="Make it a readable UTF-8 file.") from exc
     return shipped().with_entries(parse(text, str(path)))
+
+
+def known() -> Catalog:
+    """The catalog. A mistake in models.toml is told where a model is pulled, not when one is loaded or answers."""
+    try:
+        return load()
+    except UsageError:
+        return shipped()
 
 
 @cache

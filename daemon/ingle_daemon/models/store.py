@@ -25,6 +25,8 @@ from typing import Annotated
 import msgspec
 
 from ingle_daemon.errors import NoModel
+from ingle_daemon.models import catalog
+from ingle_daemon.models.nearest import what_there_is
 from ingle_daemon.models.seal import UNKNOWN, Seal, seal
 from ingle_daemon.paths import private_dir
 
@@ -102,8 +104,8 @@ class Store:
     def get(self, name: str) -> Installed | None:
         return next((model for model in self.installed() if model.name == name), None)
 
-    def find(self, name: str) -> Installed:
-        """The model of that name. Raises NoModel that says why it is not there."""
+    def find(self, name: str, *, fetchable: bool = True) -> Installed:
+        """The model of that name. Raises NoModel that says why it is not there, and where it is, if `fetchable`."""
         if model := self.get(name):
             return model
         if broken := next((model for model in self.broken() if model.name == name), None):
@@ -113,12 +115,9 @@ class Store:
                 wanted=name,
                 path=str(broken.path),
             )
-        names = ", ".join(model.name for model in self.installed()) or "none"
-        raise NoModel(
-            f"the model {name!r} is not installed",
-            hint=f"Installed: {names}. `ingle model pull {name}` installs it if the catalog has it.",
-            wanted=name,
-        )
+        names = [model.name for model in self.installed()]
+        hint = what_there_is(name, names, catalog.known().names if fetchable else ())
+        raise NoModel(f"the model {name!r} is not installed", hint=hint, wanted=name)
 
     def current(self) -> Installed | None:
         """The model to load: the one chosen last, or the first one where the choice is gone."""
