@@ -5,6 +5,7 @@ This module knows what may be set, not what any of it does.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 import tomli
 
 from ingle_daemon import paths
-from ingle_daemon.errors import UsageError
+from ingle_daemon.errors import UsageError, reason
 from ingle_daemon.written import text_of
 
 __all__ = [
@@ -194,7 +195,7 @@ def load(path: Path | None = None) -> Settings:
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"cannot read {path}: {exc}", hint="Make it a readable UTF-8 file.") from exc
+        raise UsageError(f"cannot read {path}: {reason(exc)}", hint="Make it a readable UTF-8 file.") from exc
     settings = parse(text, str(path))
     if model := os.environ.get("INGLE_MODEL"):
         settings = msgspec.structs.replace(settings, engine=msgspec.structs.replace(settings.engine, model=model))
@@ -217,15 +218,28 @@ def parse(text: str, name: str = "config.toml") -> Settings:
     except msgspec.ValidationError as exc:
         what, _, where = str(exc).partition(" - at `$")
         keys = where.rstrip("`").lstrip(".").split(".") if where else []
-        if unknown := re.search(r"unknown field `(.+)`", what):
-            keys.append(unknown[1])
         keys = [key for key in keys if key]
+        if unknown := re.search(r"unknown field `(.+)`", what):
+            what = _no_such_setting(unknown[1], keys)
+            keys.append(unknown[1])
         line = _line_of(text, keys)
         raise UsageError(
             f"{name}:{line}: {'.'.join(keys) or 'settings'}: {what}",
             hint="The settings and their types are listed in docs/configuration.md.",
             line=line,
         ) from exc
+
+
+def _no_such_setting(name: str, section: list[str]) -> str:
+    """What is said of a setting that there is not in that section, with the one that was probably meant."""
+    kind: Any = Settings
+    for key in section:
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+        kind = fields.get(key)
+        if not (isinstance(kind, type) and issubclass(kind, _Section)):
+            return "there is no such setting"
+    close = difflib.get_close_matches(name, [field.encode_name for field in msgspec.structs.fields(kind)], n=1)
+    return f"there is no such setting; did you mean {close[0]}?" if close else "there is no such setting"
 
 
 _OF_NO_ROLE = ("default", "reasoning", "fallback", "escalate", "confidence")

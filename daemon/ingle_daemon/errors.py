@@ -51,6 +51,7 @@ __all__ = [
     "TimedOut",
     "UsageError",
     "from_wire",
+    "reason",
 ]
 
 
@@ -182,6 +183,13 @@ def _all_kinds(base: type[IngleError]) -> list[type[IngleError]]:
 
 
 _BY_CODE = {kind.code: kind for kind in _all_kinds(IngleError)}
+
+
+def reason(exc: Exception) -> str:
+    """What the system says is wrong, in words: without its number, or a name that the message has already."""
+    if isinstance(exc, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return str(getattr(exc, "strerror", None) or exc)
 
 
 def from_wire(error: Mapping[str, object]) -> IngleError:

@@ -13,7 +13,7 @@ import socket
 import sys
 
 from ingle_daemon import paths
-from ingle_daemon.errors import DaemonUnreachable, from_wire
+from ingle_daemon.errors import DaemonUnreachable, from_wire, reason
 
 __all__ = ["READY_FD_VARIABLE", "connect", "environment", "start_daemon"]
 
@@ -30,13 +30,13 @@ def connect(*, autostart: bool = True) -> socket.socket:
         if not autostart:
             raise DaemonUnreachable("ingled is not running", hint="Any `ask` starts it.") from None
     except OSError as exc:
-        raise DaemonUnreachable(f"cannot reach ingled at {paths.socket_file()}: {exc}") from exc
+        raise DaemonUnreachable(f"cannot reach ingled at {paths.socket_file()}: {reason(exc)}") from exc
     start_daemon()
     try:
         return _connect()
     except OSError as exc:
         raise DaemonUnreachable(
-            f"ingled was started but does not answer at {paths.socket_file()}: {exc}",
+            f"ingled was started but does not answer at {paths.socket_file()}: {reason(exc)}",
             hint=f"Its log: {paths.log_file()}",
         ) from exc
 
@@ -63,7 +63,9 @@ def start_daemon() -> None:
         paths.private_dir(paths.runtime_dir())
         lock = os.open(paths.start_lock(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise DaemonUnreachable(f"cannot make {paths.runtime_dir()}: {exc}", hint="Check its permissions.") from exc
+        raise DaemonUnreachable(
+            f"cannot make {paths.runtime_dir()}: {reason(exc)}", hint="Check its permissions."
+        ) from exc
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with contextlib.suppress(OSError):
@@ -110,7 +112,9 @@ def _spawn_daemon() -> None:
             )
     except OSError as exc:
         os.close(ours)
-        raise DaemonUnreachable(f"cannot start ingled: {exc}", hint="Check the disk and the permissions.") from exc
+        raise DaemonUnreachable(
+            f"cannot start ingled: {reason(exc)}", hint="Check the disk and the permissions."
+        ) from exc
     finally:
         os.close(its)
     with os.fdopen(ours, "rb") as pipe:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ingle_daemon.errors import UsageError
+from ingle_daemon.errors import UsageError, reason
 
 __all__ = ["read_schema"]
 
@@ -18,7 +18,7 @@ def read_schema(name: str) -> dict[str, Any]:
     except json.JSONDecodeError as exc:
         raise UsageError(f"{name}:{exc.lineno}: not valid JSON: {exc.msg}", hint="Correct that line.") from exc
     except (OSError, UnicodeDecodeError, RecursionError) as exc:
-        raise UsageError(f"cannot read {name}: {exc}", hint="Give a file with a JSON schema.") from exc
+        raise UsageError(f"cannot read {name}: {reason(exc)}", hint="Give a file with a JSON schema.") from exc
     if not isinstance(schema, dict):
         raise UsageError(f"{name} holds no JSON schema", hint="A schema is a JSON object.")
     return schema

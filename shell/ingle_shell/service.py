@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from ingle_daemon import paths
-from ingle_daemon.errors import IngleError, UsageError
+from ingle_daemon.errors import IngleError, UsageError, reason
 from ingle_shell import units
 
 __all__ = ["State", "Unit", "agents", "found", "handing_over", "launchctl", "state", "systemctl", "wanted"]
@@ -164,7 +164,7 @@ def _run(program: str, *arguments: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise IngleError(f"{program} could not be run: {exc}", hint="Run it by hand, to see more.") from exc
+        raise IngleError(f"{program} could not be run: {reason(exc)}", hint="Run it by hand, to see more.") from exc
     if done.returncode:
         told = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
         raise IngleError(f"{program} {' '.join(arguments)}: {told}", hint="Run it by hand, to see more.")

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ingle_daemon import errors
-from ingle_daemon.errors import DoesNotFit, IngleError, NoModel, from_wire
+from ingle_daemon.errors import DoesNotFit, IngleError, NoModel, from_wire, reason
 
 ROW = re.compile(r"^\s*([│├└─ ]*)(\w+)\s+(\d+)\s+(\d+)  ", re.MULTILINE)
 
@@ -36,7 +36,7 @@ def test_the_docstring_draws_exactly_the_classes_there_are() -> None:
 
 
 def test_every_error_is_exported() -> None:
-    assert {kind.__name__ for kind in kinds()} | {"IngleError", "from_wire"} == set(errors.__all__)
+    assert {kind.__name__ for kind in kinds()} | {"IngleError", "from_wire", "reason"} == set(errors.__all__)
 
 
 def test_codes_are_distinct() -> None:
@@ -75,3 +75,9 @@ def test_on_the_wire_it_is_what_openai_clients_expect_with_the_details_beside_it
         "hint": "",
         "n_prompt_tokens": 3000,
     }
+
+
+def test_what_the_system_says_is_told_without_its_number() -> None:
+    assert reason(FileNotFoundError(2, "No such file or directory", "nosuch")) == "No such file or directory"
+    assert reason(TimeoutError("timed out")) == "timed out"
+    assert reason(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")) == "it is not UTF-8"

@@ -291,8 +291,9 @@ def test_a_file_that_was_only_touched_loads(store: Store) -> None:
 def test_a_file_that_is_gone_does_not_load(store: Store) -> None:
     model = install(store, "one")
     model.path.unlink()
-    with pytest.raises(NoModel, match="cannot read"):
+    with pytest.raises(NoModel, match="cannot read") as caught:
         check(model)
+    assert "INGLE_MODEL" not in caught.value.hint, "nobody set it"
 
 
 def test_what_was_found_of_a_file_is_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -262,7 +262,11 @@ def test_model_schema_and_no_log_reach_the_daemon(instance: Instance, daemon: Fa
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "s.json:1: not valid JSON"), ("[]", "holds no JSON schema"), (None, "cannot read s.json")],
+    [
+        ("{", "s.json:1: not valid JSON"),
+        ("[]", "holds no JSON schema"),
+        (None, "cannot read s.json: No such file or directory\n"),
+    ],
 )
 def test_a_file_that_is_no_schema_is_refused(instance: Instance, content: str | None, said: str) -> None:
     if content is not None:

@@ -136,3 +136,20 @@ def test_a_daemon_that_is_stopped_is_not_waited_for_in_silence(instance: Instanc
     assert done.returncode == 3
     assert "does not answer" in done.stderr
     assert "kill -CONT" in done.stderr
+
+
+def test_what_is_hidden_from_a_provider_is_told_in_words(instance: Instance, daemon: FakeDaemon) -> None:
+    letter = {"url": "https://far.example/", "sha256": "0", "body": "{}", "redactions": {"keyword": 1, "path": 2}}
+    route = {"kind": "api", "model": "far", "reason": "asked for", "rule": "api"}
+    daemon.play("/ingle/route", Answer({"route": route, "facts": {}, "letter": letter}))
+    (instance.root / "q.txt").write_text("why?")
+    assert "hidden    1 keyword, 2 path\n" in instance.run("ingle", "route", "--dry-run", "q.txt").stdout
+    gone = instance.run("ingle", "route", "--dry-run", "nosuch")
+    assert gone.stderr.startswith("ingle: cannot read nosuch: No such file or directory\n")
+
+
+def test_a_machine_without_a_keyring_says_so(instance: Instance) -> None:
+    instance.env["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+    done = instance.run("ingle", "key", "set", "mine", input="sk-1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ingle: there is no keyring here\n")

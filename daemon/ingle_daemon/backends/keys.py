@@ -56,6 +56,9 @@ async def find(settings: ProviderSettings, host: str) -> str:
     return key
 
 
+_KEYRING_SAYS = {"NoKeyringError": "there is no keyring here", "KeyringLocked": "the keyring is locked"}
+
+
 async def stored(name: str) -> str | None:
     """The key of this name in the keyring."""
     key: str | None = await _ask_keyring("get_password", name)
@@ -79,8 +82,9 @@ async def _ask_keyring(method: str, *arguments: str) -> Any:
         try:
             return getattr(keyring, method)(_SERVICE, *arguments)
         except errors.KeyringError as exc:
+            kind = type(exc).__name__
             raise UsageError(
-                f"the keyring cannot be used: {type(exc).__name__}",
+                _KEYRING_SAYS.get(kind, f"the keyring cannot be used ({kind})"),
                 hint="Without a desktop's keyring, use `[api] key_env` or `key_command`.",
             ) from None  # a backend's message may quote what it was given
 

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from ingle_daemon.backends.base import Backend
-from ingle_daemon.errors import DoesNotFit, UsageError, from_wire
+from ingle_daemon.errors import DoesNotFit, UsageError, from_wire, reason
 from ingle_daemon.metrics import Metrics
 from ingle_daemon.protocol import (
     Begun,
@@ -90,7 +90,7 @@ class ScriptedBackend(Backend):
             for rule in script.rules:
                 re.compile(rule.match)
         except (OSError, msgspec.DecodeError, re.error) as exc:
-            raise UsageError(f"cannot read the script {path}: {exc}", hint="Correct INGLE_SCRIPT.") from exc
+            raise UsageError(f"cannot read the script {path}: {reason(exc)}", hint="Correct INGLE_SCRIPT.") from exc
         return cls(script, metrics)
 
     async def start(self) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import tomli
 
 from ingle_daemon import paths
-from ingle_daemon.errors import UsageError
+from ingle_daemon.errors import UsageError, reason
 from ingle_daemon.models.nearest import nearest
 from ingle_daemon.models.shape import Architecture, Shape, estimated
 from ingle_daemon.written import text_of
@@ -222,7 +222,7 @@ def load(path: Path | None = None) -> Catalog:
     except FileNotFoundError:
         return shipped()
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"cannot read {path}: {exc}", hint="Make it a readable UTF-8 file.") from exc
+        raise UsageError(f"cannot read {path}: {reason(exc)}", hint="Make it a readable UTF-8 file.") from exc
     return shipped().with_entries(parse(text, str(path)))
 
 

@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ingle_daemon.errors import NoModel, UsageError
+from ingle_daemon.errors import NoModel, UsageError, reason
 from ingle_daemon.models import spec
 from ingle_daemon.models.spec import Request
 
@@ -143,7 +143,7 @@ def _ollama(models: Path) -> Iterator[Found]:
         try:
             layers = _manifest(path).layers
         except (OSError, msgspec.DecodeError, RecursionError) as exc:
-            yield Found(program="ollama", name=name, path=str(path), problem=f"its manifest is none: {exc}")
+            yield Found(program="ollama", name=name, path=str(path), problem=f"its manifest is none: {reason(exc)}")
             continue
         weights = [layer.digest for layer in layers if layer.media_type == _MODEL_LAYER]
         if len(weights) > 1:

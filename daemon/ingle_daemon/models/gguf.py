@@ -94,7 +94,7 @@ def check(path: Path) -> Header:
     except OSError as exc:
         raise NoModel(
             f"cannot read the model {path}: {exc.strerror}",
-            hint="Check [engine] model, INGLE_MODEL and the permissions of the file.",
+            hint="Check the path, and the permissions of the file.",
             path=str(path),
         ) from exc
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ingle_daemon.errors import UsageError
+from ingle_daemon.errors import UsageError, reason
 
 __all__ = ["Consent"]
 
@@ -30,7 +30,7 @@ class Consent:
             return {}
         except (OSError, msgspec.DecodeError) as exc:
             raise UsageError(
-                f"cannot read {self._path}: {exc}", hint="Remove it: you will be asked again for each provider."
+                f"cannot read {self._path}: {reason(exc)}", hint="Remove it: you will be asked again for each provider."
             ) from exc
 
     def to(self, host: str) -> bool:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 
-from ingle_daemon.errors import IngleError
+from ingle_daemon.errors import IngleError, reason
 from ingle_shell.command.menu import Terminal
 from ingle_shell.command.shells import Shell
 
@@ -53,7 +53,7 @@ def hand_over(command: str, environment: Mapping[str, str]) -> bool:
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
             handle.write(command)
     except OSError as exc:
-        raise IngleError(f"cannot hand the command to the shell: {exc}", hint="Start a new shell.") from exc
+        raise IngleError(f"cannot hand the command to the shell: {reason(exc)}", hint="Start a new shell.") from exc
     return True
 
 

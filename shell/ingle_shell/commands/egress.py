@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ingle_daemon.client import call
-from ingle_daemon.errors import UsageError
+from ingle_daemon.errors import UsageError, reason
 from ingle_shell.commands.base import Command, add_group, count
 from ingle_shell.commands.base import add as _add
 from ingle_shell.layout import Verbatim
@@ -123,7 +123,7 @@ def _route(options: argparse.Namespace) -> Any:
     try:
         text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"cannot read {options.file}: {exc}", hint="Give it a file of text.") from exc
+        raise UsageError(f"cannot read {options.file}: {reason(exc)}", hint="Give it a file of text.") from exc
     paths = [] if options.file == "-" else [str(Path(options.file).absolute())]
     request = {
         "messages": [{"role": "user", "content": text}],
@@ -153,15 +153,18 @@ def _told_receipt(receipt: Mapping[str, Any]) -> list[str]:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(receipt["at"]))
     cost = receipt["charged"] if receipt["charged"] is not None else receipt["estimate"]
     price = "cost unknown" if cost is None else f"${cost:.4f}" + ("" if receipt["believed"] else " (estimate)")
-    hidden = ", ".join(f"{count} {kind}" for kind, count in receipt["redactions"].items()) or "nothing"
     tokens = f"{receipt['prompt_tokens'] or 0} + {receipt['completion_tokens'] or 0} tokens"
     lines = [
         f"{at}  {plain(receipt['model'])} at {plain(receipt['destination'])}: {receipt['outcome']}, {tokens}, {price}",
-        f"  {receipt['bytes']} bytes, hidden: {hidden}"
+        f"  {receipt['bytes']} bytes, hidden: {_counted(receipt['redactions'])}"
         + (f", {plain(receipt['reason'])}" if receipt["reason"] else ""),
         f"  SHA-256 {receipt['sha256']}",
     ]
     return [*lines, *([Verbatim(plain(receipt["body"]))] if receipt.get("body") else [])]
+
+
+def _counted(redactions: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in redactions.items()) or "nothing"
 
 
 def _csv(receipts: list[dict[str, Any]]) -> str:
@@ -203,7 +206,7 @@ def _told_route(answer: Mapping[str, Any]) -> Sequence[str]:
             *([f"consent   {unconsented}"] if (unconsented := consent_notice(answer)) else []),
             f"to        {plain(letter['url'])}",
             f"price     {price}",
-            f"hidden    {json.dumps(letter['redactions'])}",
+            f"hidden    {_counted(letter['redactions'])}",
             f"SHA-256   {letter['sha256']}",
             "body, to the byte:",
             Verbatim(plain(letter["body"])),

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingle_daemon.errors import IngleError, UsageError
+from ingle_daemon.errors import IngleError, UsageError, reason
 from ingle_shell.commands.base import Command
 from ingle_shell.commands.base import add as _add
 from ingle_shell.commands.steps import Step, carry_out
@@ -160,7 +160,7 @@ def _running(program: str, arguments: list[str]) -> Callable[[], None]:
                 [program, *arguments], capture_output=True, text=True, timeout=_SEVERAL_MINUTES, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as exc:
-            raise IngleError(f"{program} could not be run: {exc}", hint="Run it by hand, to see more.") from exc
+            raise IngleError(f"{program} could not be run: {reason(exc)}", hint="Run it by hand, to see more.") from exc
         if done.returncode:
             told = (done.stderr or done.stdout).strip()
             raise IngleError(f"{program} failed: {told}", hint="Run it by hand, to see more.")

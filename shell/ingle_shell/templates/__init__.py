@@ -28,7 +28,7 @@ import msgspec
 import tomli
 
 from ingle_daemon import paths
-from ingle_daemon.errors import UsageError
+from ingle_daemon.errors import UsageError, reason
 
 __all__ = ["Template", "filled", "find", "listing", "variables_of"]
 
@@ -107,7 +107,7 @@ def _read(path: Path) -> Template:
         key = (re.findall(r"`\$?\.?([^`.\[]+)", str(exc)) or [""])[-1]
         raise _mistake(path, _line_of(text, key), str(exc)) from exc
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"cannot read {path}: {exc}", hint="Make it a readable UTF-8 file.") from exc
+        raise UsageError(f"cannot read {path}: {reason(exc)}", hint="Make it a readable UTF-8 file.") from exc
     if any(found["invalid"] is not None for found in _references(template)):
         raise _mistake(path, _line_of(text, "prompt"), "a `$` in the prompt begins no variable; write it twice")
     return template

@@ -186,7 +186,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(models / "manifests/registry.ollama.ai/library/llama3.2/pipe")
     assert [found.problem for found in found_in(tmp_path)] == [
         "it is not a GGUF file",
-        "its manifest is none: [Errno 2] No such file or directory",
+        "its manifest is none: No such file or directory",
     ]
 
 
