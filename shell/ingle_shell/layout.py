@@ -65,7 +65,9 @@ def _lines(line: str, label: int, columns: int, *, flat: int, deeper: int) -> li
     """The lines of one; a label that would leave its text no room stands above it."""
     indent = len(line) - len(line.lstrip(" "))
     below = cells(line[:label])
-    if below > columns // 2 and cells(line) > columns:
+    if below > columns:  # no label: a sentence, and space before another
+        below = 0
+    elif below > columns // 2 and cells(line) > columns:
         head, text = line[:label].rstrip(), " " * (indent + _BELOW_LABEL) + line[label:]
         return [*_broken(head, indent, columns), *_broken(text, indent + _BELOW_LABEL, columns)]
     hanging = below or (indent + deeper if indent else flat)
@@ -79,7 +81,7 @@ def _broken(line: str, hanging: int, columns: int) -> list[str]:
     lines, taken = [""], 0
     for gap, word in _words(line.rstrip(), columns - hanging):
         width = cells(word)
-        if lines[-1] and taken + len(gap) + width > columns:
+        if lines[-1] and taken + len(gap) > hanging and taken + len(gap) + width > columns:
             lines.append(" " * hanging + word)
             taken = hanging + width
         else:

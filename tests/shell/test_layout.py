@@ -40,6 +40,12 @@ REFUSED = Answer({"error": {"code": "api_failed", "message": "the model is not h
         ),
         (f"kept at /{'x' * 50}/y now", f"kept at\n    /{'x' * 50}/y\n    now"),
         ("Send this and later ones to far.example? [y/N] ", "Send this and later ones to far.example?\n    [y/N] "),
+        (f"to        {'x' * 40}", f"to        {'x' * 40}"),
+        (
+            "It is not sure of this, and asks you. [a] ask a larger model  any other key: keep ",
+            "It is not sure of this, and asks you.\n    [a] ask a larger model  any other\n    key: keep ",
+        ),
+        ("* a-model-with-a-long-name  98 MB  Apache", "* a-model-with-a-long-name\n    98 MB  Apache"),
         ("日本語" * 7, "日本語" * 6 + "日本\n    語"),
     ],
 )
