@@ -89,27 +89,34 @@ def rates(before: Sample | None, now: Sample) -> Rates:
 
 def screen(sample: Sample, rate: Rates, history: Sequence[float] = ()) -> RenderableType:
     """Everything, a line each. `history` are decode rates, the newest last."""
-    rows = Table.grid(padding=(0, 1))
-    rows.add_column(no_wrap=True, style="bold", min_width=10)
-    rows.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    rows.add_row("ingled", f"{plain(sample.version)}, up {duration(sample.uptime_s)}")
-    rows.add_row("model", _told_model(sample.model))
+    rows = Table.grid()
+    rows.add_column(no_wrap=True, style="bold", width=11)
+    rows.add_column()
+    _add(rows, "ingled", f"{plain(sample.version)}, up {duration(sample.uptime_s)}")
+    _add(rows, "model", _told_model(sample.model))
     if sample.chat:
-        rows.add_row("questions", _told_model(sample.chat))
+        _add(rows, "questions", _told_model(sample.chat))
     for gpu in sample.gpus:
-        rows.add_row("GPU", _told_gpu(gpu))
+        _add(rows, "GPU", _told_gpu(gpu))
         if gpu.total_bytes and gpu.free_bytes is not None:
-            rows.add_row("VRAM", _told_memory(gpu.total_bytes - gpu.free_bytes, gpu.total_bytes))
+            _add(rows, "VRAM", _told_memory(gpu.total_bytes - gpu.free_bytes, gpu.total_bytes))
     if sample.worker_bytes is not None:
-        rows.add_row("worker", size(sample.worker_bytes))
+        _add(rows, "worker", size(sample.worker_bytes))
     for priority, work in sample.work.items():
-        rows.add_row(priority[:10], stages(work.answering, work.reading, work.waiting))
-    rows.add_row("decode", _told_decode(sample, rate, history))
-    rows.add_row("prefill", _told_rate(sample.speed.prefill, "last"))
-    rows.add_row("cache", _told_cache(sample))
-    rows.add_row("route", _told_route(sample))
-    rows.add_row("cost", _told_cost(sample))
+        _add(rows, priority[:10], stages(work.answering, work.reading, work.waiting))
+    _add(rows, "decode", _told_decode(sample, rate, history))
+    _add(rows, "prefill", _told_rate(sample.speed.prefill, "last"))
+    _add(rows, "cache", _told_cache(sample))
+    _add(rows, "route", _told_route(sample))
+    _add(rows, "cost", _told_cost(sample))
     return Group(rows)
+
+
+def _add(rows: Table, name: str, told: str | Text) -> None:
+    """A line. The text does not wrap, not the column: rich makes one narrower only if that wraps."""
+    text = Text(told) if isinstance(told, str) else told
+    text.no_wrap, text.overflow = True, "ellipsis"
+    rows.add_row(name, text)
 
 
 def _told_model(model: Model) -> str:

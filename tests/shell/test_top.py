@@ -79,6 +79,7 @@ def test_forty_columns_hold_it() -> None:
     lines = shown(SAMPLE, columns=40)
     assert len(lines) == 13
     assert max(map(len, lines)) <= 40
+    assert "cache      50 % reused: 40 % in the cac…" in lines, "what is cut off says so"
 
 
 def test_a_machine_without_gpu_worker_and_budget_has_fewer_lines() -> None:
