@@ -44,6 +44,9 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         self._width = width
         return f"{laid_out(usage.rstrip(), width)}\n\n"
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return laid_out(text, width, flat=0).splitlines()
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return laid_out(text, width, flat=0, deeper=2)
 

@@ -85,6 +85,10 @@ def test_help_lies_within_the_terminal(spawn: Spawn, line: str, columns: int) ->
     assert all(len(text) - len(text.lstrip()) <= columns // 2 for text in lines), "a column at the right edge"
 
 
+def test_a_command_in_the_help_is_not_broken(spawn: Spawn) -> None:
+    assert "(`ingle model list`)" in seen(spawn("ask --help", columns=80))
+
+
 def test_a_mistake_lies_within_the_terminal(spawn: Spawn) -> None:
     lines = seen(spawn("ask --temperature 9 hi", columns=40)).splitlines()
     assert max(map(len, lines)) <= 40
