@@ -21,6 +21,7 @@ from ingle_shell.command.shells import Shell, users_shell
 from ingle_shell.command.suggestion import Message, Suggestion
 from ingle_shell.command.verify import Checked, check
 from ingle_shell.escalation import as_offer
+from ingle_shell.layout import laid_out
 from ingle_shell.options import Options
 from ingle_shell.render import plain
 from ingle_shell.screen import Screen
@@ -114,7 +115,7 @@ def _offer(
         elif choice == "explain":
             with terminal.unechoed():
                 text = asker.explanation(checked.command)
-            terminal.write(f"{plain(text).strip()}\n\n")
+            terminal.write(f"{laid_out(plain(text).strip(), terminal.width, flat=0)}\n\n")
         elif choice == "larger":
             with terminal.unechoed():
                 suggested = asker.larger(suggested)

@@ -23,7 +23,7 @@ RULES = [
     ("broken", "```\nif true\n```"),
     ("lines", "```\nfor f in a b; do\n  echo $f\ndone\n```\nPrints two letters."),
     ("missing", "```\nfrobnicate --all\n```"),
-    ("Explain briefly", "It lists \x1b[2Jfiles."),
+    ("Explain briefly", "It lists \x1b[2Jfiles. They are those of the folder that you are in, and no other."),
     ("louder", "```\necho LOUD\n```\nIs loud."),
     ("read a line", "```\nhead -n 1\n```\nReads a line."),
     ("piped", "```\necho from the pipe\n```"),
@@ -173,9 +173,9 @@ def test_copy_hands_it_to_the_terminal(offered: Instance, spawn: Spawn) -> None:
 
 
 def test_explain_explains_and_asks_again(offered: Instance, spawn: Spawn) -> None:
-    child = ask(spawn, "list")
+    child = ask(spawn, "list", columns=40)
     child.send("x")
-    child.expect_exact("It lists files.")
+    child.expect_exact("It lists files. They are those of the\r\nfolder that you are in, and no other.\r\n")
     child.expect_exact(MENU)
     child.send("\r")
     rest(child)
