@@ -125,8 +125,6 @@ def test_a_line_typed_while_an_answer_comes_is_shown_and_asked_behind_it(instanc
     assert "second" not in str(child.before)
     child.expect_exact("the second")
     child.expect_exact("two")
-    child.sendeof()
-    child.expect(pexpect.EOF)
 
 
 def test_a_command_is_looked_for_in_silence(daemon: FakeDaemon, spawn: Spawn) -> None:
