@@ -13,11 +13,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingle_daemon.errors import RefusedByPrivacy
 from ingle_shell.attachments import web
 from ingle_shell.attachments.apart import Unreadable, parts
-from ingle_shell.attachments.attachment import Attachment
+from ingle_shell.attachments.attachment import Attachment, taken_apart
 from support import Instance
 
 
@@ -329,3 +331,19 @@ def test_a_file_of_secrets_stays_here_whatever_its_path_looks_like(roomy: Instan
     done = roomy.run("ask", "--api", "-f", f"{folder}/{name}", "why?")
     assert done.returncode == 8, done.stderr
     assert "is a file of secrets" in done.stderr
+
+
+_NAMES = st.sampled_from(["a.py:1-2", "b", "http://c/d.md?e"])
+
+
+@given(st.lists(st.builds(Attachment, _NAMES, st.text("`a\n:", max_size=9))))
+def test_a_message_is_taken_apart_again(attached: list[Attachment]) -> None:
+    labelled = [each.labelled for each in attached]
+    parts, question = taken_apart("\n\n".join([*labelled, "what?"]))
+    assert ([each.labelled for each in parts], question) == (labelled, "what?")
+
+
+def test_a_question_that_brings_nothing_along_is_all_question() -> None:
+    for message in ("what?", "a:\n```\nb\n```", "see:\n```\nnever closed", ""):
+        attached, question = taken_apart(message)
+        assert "\n\n".join([*(each.labelled for each in attached), question]).strip() == message

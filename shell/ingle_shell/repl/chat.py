@@ -15,7 +15,7 @@ from ingle_daemon import client
 from ingle_daemon.errors import IngleError, UsageError
 from ingle_daemon.protocol import Conversation, Done, Fit, Route, Routed
 from ingle_shell.ask import default_system, folder, name_for
-from ingle_shell.attachments.attachment import Attachment
+from ingle_shell.attachments.attachment import Attachment, taken_apart
 from ingle_shell.attachments.collect import collect
 from ingle_shell.keeping import terminal
 from ingle_shell.options import Options
@@ -47,6 +47,7 @@ class Chat:
         self.answer = ""
         self.cost = 0.0
         self.files: list[Attachment] = []
+        self._sent: dict[str, Attachment] = {}
         self._said: list[dict[str, str]] = []
         """Everything, where nothing is kept: then nobody else remembers it."""
         self._said_of: list[str] = []
@@ -64,6 +65,7 @@ class Chat:
         mentioned, words = collect([], question, _LARGEST, self._note_to_user)
         message = "\n\n".join([*(each.labelled for each in [*self.files, *mentioned]), words])
         paths = [each.path for each in [*self.files, *mentioned] if each.path]
+        self._sent |= {each.labelled: each for each in [*self.files, *mentioned]}
         return self._stream(self._request(message, paths), message)
 
     def ask_again(self, request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -136,7 +138,13 @@ class Chat:
         self.question, self.answer, self.fit, self._said, self._said_of = "", "", None, [], []
 
     def undo(self) -> str:
-        """Take back the last question and its answer; the question."""
+        """Take back the last question and its answer; the question. What it brought along goes with the next one."""
+        attached, question = taken_apart(self._undo())
+        sent = [self._sent.get(each.labelled, each) for each in attached]  # with its path: it may be private
+        self.files = list(dict.fromkeys([*sent, *self.files]))
+        return question
+
+    def _undo(self) -> str:
         if not self.kept:
             if not self._said:
                 raise _nothing_yet()

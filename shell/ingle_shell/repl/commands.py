@@ -6,12 +6,13 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ingle_daemon.client import call
 from ingle_daemon.errors import UsageError
+from ingle_shell.attachments.attachment import Attachment
 from ingle_shell.conversations import as_markdown
 from ingle_shell.escalation import tell
 from ingle_shell.render import answer_status, judgement_lines, model_list, size
@@ -81,8 +82,12 @@ def _api(host: Host, _: str) -> None:
 
 
 def _file(host: Host, name: str) -> None:
-    for attached in host.chat.attach(name):
-        host.say(f"{attached.name} ({size(len(attached.text.encode()))}) goes with the next question")
+    _say_attached(host, host.chat.attach(name))
+
+
+def _say_attached(host: Host, attached: Iterable[Attachment]) -> None:
+    for each in attached:
+        host.say(f"{each.name} ({size(len(each.text.encode()))}) goes with the next question")
 
 
 def _clear(host: Host, _: str) -> None:
@@ -93,6 +98,7 @@ def _clear(host: Host, _: str) -> None:
 def _undo(host: Host, _: str) -> None:
     host.draft(host.chat.undo())
     host.say("the last question and its answer are taken back")
+    _say_attached(host, host.chat.files)
 
 
 def _retry(host: Host, _: str) -> None:
@@ -180,7 +186,7 @@ COMMANDS = {
     "api": Command(_api, "", "ask the API model"),
     "file": Command(_file, "FILE", "send a file, folder, pattern or web page along"),
     "clear": Command(_clear, "", "begin a new conversation"),
-    "undo": Command(_undo, "", "take the last question back"),
+    "undo": Command(_undo, "", "take the last question back, to change it"),
     "retry": Command(_retry, "", "ask it again"),
     "edit": Command(_edit, "", "write it in your editor"),
     "copy": Command(_copy, "", "copy the last answer"),

@@ -126,6 +126,27 @@ def test_undo_takes_back_and_offers_the_question_again(dialogue: Dialogue, insta
     assert questions(instance) == ["one", "three"]
 
 
+@pytest.mark.parametrize("log", [True, False])
+def test_undo_offers_the_words_alone_and_keeps_the_files(
+    dialogue: Dialogue, instance: Instance, tmp_path: Path, log: bool
+) -> None:
+    (tmp_path / "a.txt").write_text("xyzzy\n")
+    (tmp_path / "b.txt").write_text("plugh\n")
+    out, err = dialogue.type("/file a.txt", "what of @b.txt is it?", "/undo", " then", log=log)
+    *_, asked = out.partition("You said: ")[2].split("You said: ")
+    assert asked.rstrip() == "a.txt:\n```txt\nxyzzy\n```\n\nb.txt:\n```txt\nplugh\n```\n\nwhat of b.txt is it? then"
+    assert err.count("b.txt (6 B) goes with the next question") == 1
+    assert "/undo            take the last question back, to change it" in dialogue.type("/help")[1]
+
+
+def test_retry_sends_the_files_again(dialogue: Dialogue, instance: Instance, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("xyzzy\n")
+    dialogue.type("/file a.txt", "what is it?", "/retry")
+    assert questions(instance) == ["a.txt:\n```txt\nxyzzy\n```\n\nwhat is it?"]
+    assert dialogue.loop.chat.question == "what is it?"
+    assert [Path(path).name for path in dialogue.loop.chat.request["paths"]] == ["a.txt"]  # it may be private
+
+
 def test_retry_asks_again_in_place(dialogue: Dialogue, instance: Instance) -> None:
     out, _ = dialogue.type("one", "/retry")
     assert out.count("You said: one") == 2
