@@ -55,7 +55,7 @@ def _run(options: Options) -> int:
     elif options.looks_after:
         from ingle_shell.conversations import look_after
 
-        look_after(options)
+        return look_after(options)
     elif _wants_dialogue(options):
         from ingle_shell.repl import run
 

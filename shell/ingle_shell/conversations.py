@@ -30,18 +30,17 @@ _LEAST_TITLE = 8  # columns
 _UNITS = ((24 * 3600, "d"), (3600, "h"), (60, "min"))
 
 
-def look_after(options: Options) -> None:
-    """Do what the command line asks: list, show, search, delete or rename."""
+def look_after(options: Options) -> int:
+    """Do what the command line asks: list, show, search, delete or rename. The exit code: 1 where nothing was found."""
     if options.title:
         _rename(options)
-        return
-    if options.removed:
+    elif options.removed:
         for number in options.removed:
             call("DELETE", f"{_PLACE}/{number}")
-        return
-    if options.search:
+    elif options.search:
         found = call("GET", f"{_PLACE}/search?q={quote(options.search)}")
-        _say(found, options, _found(msgspec.convert(found, list[Found])))
+        _say(found, options, _found(msgspec.convert(found, list[Found])), "nothing that is kept holds all these words")
+        return 0 if found else 1
     elif options.shown is not None:
         place = f"{_PLACE}/{options.shown}" if options.shown else f"{_PLACE}/last?terminal={quote(terminal())}"
         conversation = call("GET", place)
@@ -52,7 +51,9 @@ def look_after(options: Options) -> None:
     else:
         conversations = call("GET", _PLACE)
         infos = msgspec.convert(conversations, list[ConversationInfo])
-        _say(conversations, options, listed(infos, time.time(), shutil.get_terminal_size().columns))
+        lines = listed(infos, time.time(), shutil.get_terminal_size().columns)
+        _say(conversations, options, lines, "no conversation is kept yet")
+    return 0
 
 
 def _rename(options: Options) -> None:
@@ -71,7 +72,7 @@ def listed(infos: list[ConversationInfo], now: float, columns: int) -> str:
     for info in infos:
         head = f"{info.id:>4}  {_age(now - info.changed):>6}  {info.turns:>3}  "
         lines.append(head + cut(plain(info.title), max(columns - len(head), _LEAST_TITLE)))
-    return "\n".join(lines) or "no conversation is kept yet"
+    return "\n".join(lines)
 
 
 def _show(conversation: Conversation, screen: Screen) -> None:
@@ -100,7 +101,7 @@ def _found(found: list[Found]) -> str:
         f"{each.info.id}  {plain(each.info.title)}, question {each.turn}\n      {' '.join(plain(each.excerpt).split())}"
         for each in found
     ]
-    return "\n".join(parts) or "nothing that is kept holds all these words"
+    return "\n".join(parts)
 
 
 def _note(turn: Turn) -> str:
@@ -120,5 +121,9 @@ def _age(seconds: float) -> str:
     return next((f"{int(seconds // size)} {unit}" for size, unit in _UNITS if seconds >= size), "now")
 
 
-def _say(value: Any, options: Options, text: str) -> None:
-    Screen().tell(Verbatim(json.dumps(value)) if options.as_json else text)
+def _say(value: Any, options: Options, text: str, otherwise: str = "") -> None:
+    """Show it; `otherwise` is said beside it where it is empty."""
+    screen = Screen()
+    if not value:
+        screen.note(otherwise)
+    screen.tell(Verbatim(json.dumps(value)) if options.as_json else text)

@@ -354,3 +354,15 @@ def test_a_schema_that_cannot_be_followed_is_a_usage_error(instance: Instance) -
 def test_a_model_that_is_not_installed_is_no_model(instance: Instance) -> None:
     done = instance.run("ask", "-m", "big", "why?")
     assert (done.returncode, done.stdout) == (4, "")
+
+
+def test_what_finds_nothing_says_so_beside_an_empty_output(instance: Instance) -> None:
+    done = instance.run("ask", "--search", "xyzzy")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "nothing that is kept holds all these words\n")
+    assert instance.run("ask", "--search", "xyzzy", "--json").stdout == "[]\n"
+    done = instance.run("ask", "--list")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no conversation is kept yet\n")
+    instance.run("ask", "where is xyzzy?")
+    done = instance.run("ask", "--search", "xyzzy")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "xyzzy" in done.stdout

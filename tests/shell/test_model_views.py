@@ -51,7 +51,14 @@ def test_the_catalog_says_size_use_and_licence(instance: Instance) -> None:
 
 def test_a_search_finds_by_every_word(instance: Instance) -> None:
     assert [line.split()[0] for line in model(instance, "search", "granite", "1b").splitlines()] == ["granite-4.0-1b"]
-    assert "`ingle model list --all`" in model(instance, "search", "nonesuch")
+
+
+def test_a_search_that_finds_nothing_says_so_beside_an_empty_output(instance: Instance) -> None:
+    done = instance.run("ingle", "model", "search", "nonesuch")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "`ingle model list --all`" in done.stderr
+    done = instance.run("ingle", "model", "search", "nonesuch", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"models": []})
 
 
 def test_a_model_is_described(instance: Instance) -> None:

@@ -11,6 +11,7 @@ from ingle_shell.commands.base import Command, count
 from ingle_shell.commands.base import add as _add
 from ingle_shell.model_views import catalog_list, described, fitted, recommended
 from ingle_shell.render import model_list
+from ingle_shell.screen import Screen
 
 if TYPE_CHECKING:
     from ingle_shell.commands.base import Commands
@@ -25,7 +26,9 @@ def add(model: Commands) -> None:
     """Declare them."""
     listed = _add(model, "list", "the models on this machine", Command(_list, _listed), as_json=True)
     listed.add_argument("--all", action="store_true", help="and those of the catalog")
-    found = _add(model, "search", "look for models in the catalog", Command(_search, _found), as_json=True)
+    what = "look for models in the catalog; exit code 1 where there is none"
+    search = Command(_search, _found, lambda answer: 0 if answer["models"] else 1)
+    found = _add(model, "search", what, search, as_json=True)
     found.add_argument("text", metavar="TEXT", nargs="*", help="words of its name, licence or use: `coder apache`")
     info = _add(model, "info", "what a model is, and what it takes", Command(_info, _told), as_json=True)
     info.add_argument("name", metavar="NAME", help="of the catalog, NAME or NAME:QUANT, or an installed one")
@@ -73,7 +76,10 @@ def _listed(answer: Any) -> str:
 
 
 def _search(options: argparse.Namespace) -> Any:
-    return {"models": _catalog(" ".join(options.text))}
+    models = _catalog(" ".join(options.text))
+    if not models:
+        Screen().note("no model of the catalog has all these words in it: `ingle model list --all`")
+    return {"models": models}
 
 
 def _catalog(text: str) -> Any:
@@ -81,9 +87,7 @@ def _catalog(text: str) -> Any:
 
 
 def _found(answer: Any) -> str:
-    return (
-        catalog_list(answer["models"]) or "no model of the catalog has all these words in it: `ingle model list --all`"
-    )
+    return catalog_list(answer["models"])
 
 
 def _info(options: argparse.Namespace) -> Any:
