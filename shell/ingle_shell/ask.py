@@ -39,6 +39,8 @@ def main() -> int:
 
 
 def _run(options: Options) -> int:
+    if options.variables and options.template is None:
+        raise UsageError("-v belongs to a template", hint="Try: ask -t TEMPLATE -v NAME=VALUE")
     if options.suggest:
         from ingle_shell.command.flow import command_for
 
@@ -153,6 +155,8 @@ def _request(options: Options) -> dict[str, object]:
         words = "Why, and what is right?"
     if options.template is not None:
         instruction = _apply_template(options, options.template, has_context=bool(context))
+    if options.title and not (context or instruction or words):
+        raise UsageError("--title wants a question, or a conversation (-c, --id)", hint="Try: ask --id 7 --title sums")
     request = request_of(options, question_of([context, instruction, words]))
     if paths:
         request["paths"] = paths  # some may be private

@@ -157,6 +157,20 @@ def test_no_question_at_all_is_a_usage_error(instance: Instance) -> None:
     assert "there is no question" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--title", "sums"], "ask --id 7 --title sums"),
+        (["-v", "language=German", "hello"], "ask -t TEMPLATE -v"),
+        (["-v", "language=German", "-s", "hello"], "ask -t TEMPLATE -v"),
+    ],
+)
+def test_an_option_that_wants_another_says_which(instance: Instance, words: list[str], said: str) -> None:
+    done = instance.run("ask", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_binary_input_is_refused(instance: Instance) -> None:
     done = instance.run("ask", "what?", input=b"\x7fELF\0\0")
     assert done.returncode == 2
