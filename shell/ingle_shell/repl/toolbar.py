@@ -9,23 +9,27 @@ __all__ = ["toolbar"]
 
 _GAUGE = 8
 _NARROW = 60
+_SHORTEST_NAME = 14
+_BETWEEN = " · "
+_HELP = f"{_BETWEEN}/help"
 
 
 def toolbar(model: str, route: str, fit: Fit | None, done: Done | None, cost: float, columns: int) -> str:
-    """As much of it as the columns hold; the gauge goes before the model's name does."""
-    narrow = columns < _NARROW
-    name = plain(model) or "no model yet"
-    if len(name) > (longest := 14 if narrow else 40):
-        name = f"{name[: longest - 1]}…"
-    parts = [name, *([] if route == "auto" else [route])]
+    """As much of it as the columns hold; the gauge and `/help` go before the model's name does."""
+    parts = [*([] if route == "auto" else [route])]
     if fit:
         used = fit.prompt_tokens + (done.timings.predicted_n if done else 0)
         share = min(used / fit.n_ctx, 1.0) if fit.n_ctx else 0.0
         filled = round(share * _GAUGE)
-        bar = "" if narrow else f"{'█' * filled}{'░' * (_GAUGE - filled)} "
-        parts.append(f"{bar}{share:.0%}" if narrow else f"{bar}{used:,} of {fit.n_ctx:,}")
+        bar = f"{'█' * filled}{'░' * (_GAUGE - filled)} {used:,} of {fit.n_ctx:,}"
+        parts.append(f"{share:.0%}" if columns < _NARROW else bar)
     if cost:
         parts.append(f"${cost:.4f}")
-    if not narrow:
-        parts.append("/help")
-    return " · ".join(parts)[: max(columns - 1, 1)]
+    name = plain(model) or "no model yet"
+    room = columns - 1 - sum(len(_BETWEEN) + len(part) for part in parts)
+    if len(name) > (longest := max(room, _SHORTEST_NAME)):
+        name = f"{name[: longest - 1]}…"
+    line = _BETWEEN.join([name, *parts])
+    if len(line) + len(_HELP) < columns:
+        line += _HELP
+    return line[: max(columns - 1, 1)]

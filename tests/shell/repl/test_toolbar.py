@@ -21,7 +21,19 @@ def test_it_never_fills_the_line(columns: int) -> None:
 
 
 def test_a_narrow_one_keeps_the_share_and_the_cost() -> None:
-    assert toolbar("a-model-with-a-long-name", "auto", FIT, DONE, 0.01, 40) == "a-model-with-… · 25% · $0.0100"
+    assert toolbar("a-model-with-a-long-name", "auto", FIT, DONE, 0.01, 40) == "a-model-with-a-long-na… · 25% · $0.0100"
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ("smollm2-135m-instruct", "smollm2-135m-instruct · 25% · /help"),
+        ("qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-1.5b-instruct · 25%"),
+        ("a-model-with-quite-a-long-name-indeed", "a-model-with-quite-a-long-name-i… · 25%"),
+    ],
+)
+def test_a_narrow_one_cuts_a_name_only_where_it_must(model: str, line: str) -> None:
+    assert toolbar(model, "auto", FIT, DONE, 0, 40) == line
 
 
 def test_a_name_cannot_reach_the_terminal() -> None:
