@@ -22,13 +22,22 @@ def empty(starter: Path) -> Iterator[support.Instance]:
     made.close()
 
 
+def shown_in_the_readme(before: str) -> str:
+    """What stands there between `before` and the next quotation mark."""
+    readme = Path(__file__).parents[2] / "README.md"
+    return readme.read_text().partition(before)[2].partition('"')[0]
+
+
 def test_the_first_question_fetches_the_starter_and_is_answered(empty: support.Instance) -> None:
-    done = empty.run("ask", "how do I list the ten biggest files here?", timeout=240)
+    question, wish = shown_in_the_readme('&& ask "'), shown_in_the_readme('ask -s "')
+    done = empty.run("ask", question, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) > 3
+    assert done.stdout == "The capital of Germany is Berlin.\n"
     assert "smollm2" in done.stderr.lower()
-    again = empty.run("ask", "and the smallest?", timeout=60)
-    assert again.returncode == 0
+    assert "not sure" not in done.stderr
+    again = empty.run("ask", "-s", "--shell", "bash", wish, timeout=60)
+    assert (again.returncode, again.stdout) == (0, "tar -xzf archive.tar.gz\n")
+    assert "!" not in again.stderr
     models = Path(empty.xdg["XDG_DATA_HOME"]) / "ingle/models"
     assert [path.name for path in models.iterdir() if path.name.startswith(".staging")] == []
 
