@@ -105,6 +105,21 @@ def test_without_a_server_the_user_is_told_once_how_to_get_one(start: Open) -> N
     assert "ERROR ingle-lsp is not installed" in "\n".join(editor.lines())
 
 
+def test_checkhealth_warns_of_a_model_that_is_not_there_or_broken(start: Open, scripted: support.Instance) -> None:
+    broken = scripted.root / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    del scripted.env["INGLE_BACKEND"]
+    for model, problem in (("", "there is no model"), (str(broken), "the model cannot be loaded: " + str(broken))):
+        scripted.env["INGLE_MODEL"] = model
+        scripted.start()
+        scripted.run("ingle", "load")
+        editor = start()
+        editor.open("")
+        editor.nvim.command("checkhealth ingle")
+        assert f"WARNING {problem}" in "\n".join(editor.lines())
+        scripted.run("ingle", "stop")
+
+
 def test_nothing_is_left_when_neovim_quits_or_is_killed(start: Open) -> None:
     for end in (":qall!<CR>", ""):
         editor = start()

@@ -41,19 +41,40 @@ local function server()
   return true
 end
 
+--- What is wrong with the model, and what to do; nil where it answers, or will when it is asked.
+---@param model { state: string, error: string|nil }
+---@return string|nil problem
+---@return string|nil advice
+local function trouble_with(model)
+  if model.state == 'none' then
+    return 'there is no model to complete with', '`ingle model pull` in a terminal gets one.'
+  elseif model.state == 'failed' then
+    return 'the model cannot be loaded: ' .. (model.error or ''), '`ingle doctor` in a terminal tells more.'
+  end
+end
+
 local function daemon()
   health.start('ingle: daemon and model')
   local program = require('ingle.client').find('ingle')
   if not program then
     return health.warn('the `ingle` program is not on PATH', '`:Ingle why` and `:Ingle model` need it.')
   end
-  local asked = vim.system({ program, 'status' }, { text = true, timeout = 15000 }):wait()
-  if asked.code == 0 then
-    health.ok(vim.trim(asked.stdout))
-    health.info('`ingle doctor` in a terminal looks at all that is outside the editor, and says what to do.')
-  else
-    health.warn(vim.trim(asked.stderr), 'The first completion starts the daemon. `ingle model pull` gets a model.')
+  local function ask(...)
+    return vim.system({ program, 'status', ... }, { text = true, timeout = 15000 }):wait()
   end
+  local asked = ask()
+  if asked.code ~= 0 then
+    return health.warn(vim.trim(asked.stderr), 'The first completion starts it. `ingle model pull` gets a model.')
+  end
+  local read, told = pcall(vim.json.decode, ask('--json').stdout)
+  local problem, advice = trouble_with(read and told.model or {})
+  if problem then
+    health.info(vim.trim(asked.stdout))
+    health.warn(problem, advice)
+  else
+    health.ok(vim.trim(asked.stdout))
+  end
+  health.info('`ingle doctor` in a terminal looks at all that is outside the editor, and says what to do.')
 end
 
 local function keys()
