@@ -50,6 +50,17 @@ def offer(editor: Editor, text: str = "import os\n") -> None:
     editor.wait_ghost(ADD)
 
 
+def attached(editor: Editor) -> bool:
+    return bool(editor.lua("return #vim.lsp.get_clients({ name = 'ingle', bufnr = 0 }) > 0"))
+
+
+def told(editor: Editor, command: str) -> str:
+    """What `:Ingle …` says."""
+    editor.nvim.command("messages clear")
+    editor.nvim.command(f"Ingle {command}")
+    return editor.messages()
+
+
 def running(instance: support.Instance) -> int:
     return int(instance.call("GET", "/ingle/status")["requests"]["running"])
 
@@ -468,6 +479,20 @@ def test_a_file_in_another_workspace_is_the_same_servers(editor: Editor, scripte
     """
     editor.wait(lambda: {str(scripted.root / name) for name in ("one", "two")} <= set(editor.lua(known)))
     assert len(editor.children()) == 1
+
+
+def test_a_file_that_is_too_large_is_left_alone(editor: Editor) -> None:
+    path = editor.open("import os\n")
+    path.write_text(f"{'x' * 60}\n" * 400_000)
+    editor.nvim.command("edit!")
+    editor.wait(lambda: not attached(editor))
+    assert "this buffer is larger than 20 MB" in told(editor, "status")
+    assert editor.lua("return require('ingle').statusline()") == "ingle: off"
+    path.write_text("import os\n")
+    editor.nvim.command("edit!")
+    editor.wait_attached()
+    editor.type("Godef add")
+    editor.wait_ghost(ADD)
 
 
 # --- switches, keys, commands --------------------------------------------------------------------------------------

@@ -113,13 +113,6 @@ function M.wanted(buf)
   return here
 end
 
---- Whether a buffer is a document: a file of the user's, not a tool's window.
----@param buf integer
----@return boolean
-local function is_document(buf)
-  return api.nvim_buf_is_loaded(buf) and vim.bo[buf].buftype == '' and api.nvim_buf_get_name(buf) ~= ''
-end
-
 ---@param buf integer
 ---@return string|nil
 local function root_of(buf)
@@ -235,10 +228,23 @@ local function client_config(cmd, root)
   }
 end
 
---- Attaches the server to a buffer, and starts it if need be.
+--- Lets the server forget a buffer.
+---@param buf integer
+local function detach(buf)
+  local client = M.of(buf)
+  if client then
+    lsp.buf_detach_client(buf, client.id)
+    announce()
+  end
+end
+
+--- Attaches the server to a buffer, and starts it if need be; a buffer that is no document any more is detached.
 ---@param buf integer
 function M.attach(buf)
-  if not is_document(buf) or state.restarting or #state.ends > MOST_RESTARTS then
+  if require('ingle.document').objection(buf) then
+    return detach(buf)
+  end
+  if state.restarting or #state.ends > MOST_RESTARTS then
     return
   end
   local cmd = M.command()

@@ -27,6 +27,10 @@ function M.get(buf)
     local reason = client.on() and 'Completions are off in this buffer.' or 'Completions are off.'
     return { state = 'off', model = '', reason = reason }
   end
+  local objection = not client.of(buf) and require('ingle.document').objection(buf)
+  if objection then
+    return { state = 'off', model = '', reason = ('No completions come here: this buffer %s.'):format(objection) }
+  end
   if said and client.running() then
     return said
   end
