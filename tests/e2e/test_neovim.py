@@ -442,6 +442,15 @@ def test_another_buffer_has_its_own(editor: Editor) -> None:
     assert editor.ghost() == ""
 
 
+def test_a_folder_is_no_document(editor: Editor, tmp_path: Path) -> None:
+    editor.open("")
+    editor.nvim.command(f"Explore {tmp_path}")
+    editor.wait(lambda: editor.nvim.current.buffer.options["filetype"] == "netrw")
+    editor.settled()
+    assert not attached(editor)
+    assert "this buffer is a folder" in told(editor, "status")
+
+
 @pytest.mark.parametrize("command", ["file", "saveas!"])
 def test_a_file_that_is_named_anew_goes_on(editor: Editor, tmp_path: Path, command: str) -> None:
     editor.open("import os\n")

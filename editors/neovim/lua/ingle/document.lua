@@ -25,6 +25,8 @@ function M.objection(buf)
     return "is a tool's, no file"
   elseif name == '' then
     return 'has no name yet'
+  elseif vim.fn.isdirectory(name) == 1 then
+    return 'is a folder'
   elseif size(buf) > M.LARGEST then
     return ('is larger than %d MB'):format(M.LARGEST / 1e6)
   end
