@@ -524,6 +524,17 @@ def test_it_is_switched_off_here_and_everywhere(editor: Editor) -> None:
     editor.wait_ghost(ADD)
 
 
+def test_a_switch_says_what_keeps_completions_away(editor: Editor) -> None:
+    editor.open("")
+    assert "are on in this buffer" in told(editor, "enable")
+    assert "are off in this buffer" in told(editor, "disable here")
+    assert "are off everywhere; `:Ingle enable`" in told(editor, "disable")
+    assert "are off everywhere; `:Ingle enable`" in told(editor, "enable here")
+    assert "are on in this buffer" in told(editor, "enable")
+    editor.nvim.command("help ingle")
+    assert "none come here: this buffer is a tool's, no file" in told(editor, "enable here")
+
+
 def test_the_status_line_says_how_it_is(editor: Editor) -> None:
     def status() -> str:
         return str(editor.lua("return require('ingle').statusline()"))

@@ -63,6 +63,20 @@ local function model_names()
   end, ok and answer.installed or {})
 end
 
+--- Whether completions come in the current buffer now, and if not, what keeps them away.
+---@return string
+local function on_or_off()
+  local buf, client = api.nvim_get_current_buf(), require('ingle.client')
+  if not client.on() then
+    return 'completions are off everywhere; `:Ingle enable` turns them on'
+  end
+  local objection = require('ingle.document').objection(buf)
+  if objection then
+    return ('completions are on, but none come here: this buffer %s'):format(objection)
+  end
+  return ('completions are %s in this buffer'):format(client.wanted(buf) and 'on' or 'off')
+end
+
 ---@param on boolean|nil
 ---@return ingle.Subcommand
 local function switch(on)
@@ -73,8 +87,7 @@ local function switch(on)
         return say(('ingle: %s is neither here nor everywhere'):format(where), vim.log.levels.ERROR)
       end
       require('ingle').toggle(where, on)
-      local is_on = require('ingle.client').wanted(api.nvim_get_current_buf())
-      say(('ingle: completions are %s in this buffer'):format(is_on and 'on' or 'off'))
+      say('ingle: ' .. on_or_off())
     end,
     complete = function()
       return { 'here', 'everywhere' }
