@@ -641,6 +641,22 @@ def test_why_asked_again_takes_the_place_of_what_it_told(editor: Editor) -> None
     assert len(editor.nvim.windows) == 2
 
 
+def test_the_log_is_shown_in_one_tab_and_is_no_document(editor: Editor, scripted: support.Instance) -> None:
+    scripted.log_file.write_text("first\n")
+    editor.open("")
+    editor.nvim.command("Ingle log")
+    editor.wait(lambda: editor.lines() == ["first"])
+    editor.nvim.command("tabfirst")
+    scripted.log_file.write_text("first\nsecond\n")
+    editor.nvim.command("Ingle log")
+    editor.wait(lambda: editor.lines() == ["first", "second"])
+    assert editor.nvim.current.window.cursor[0] == 2
+    assert len(editor.nvim.tabpages) == 2
+    assert editor.lua("return vim.bo.readonly and not vim.bo.modifiable")
+    assert not attached(editor)
+    editor.nvim.command("tabclose")
+
+
 def test_checkhealth_finds_all_well(editor: Editor) -> None:
     editor.open("")
     editor.nvim.command("checkhealth ingle")

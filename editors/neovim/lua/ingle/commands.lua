@@ -122,13 +122,22 @@ local function status()
   ))
 end
 
+--- Shows the end of a log in a tab of its own, the one that it has already. It is not the user's file to write.
+---@param path string
+local function show_log(path)
+  vim.cmd('noswapfile tab drop ' .. vim.fn.fnameescape(path))
+  vim.cmd.edit({ bang = true }) -- it may have grown since
+  vim.bo.buftype, vim.bo.modifiable, vim.bo.readonly = 'nowrite', false, true
+  vim.cmd.normal({ 'G', bang = true })
+end
+
 local function log()
   local sent = require('ingle.client').execute('ingle.status', {}, function(_, answer)
     local path = vim.tbl_get(answer or {}, 'daemon', 'log')
-    vim.cmd.tabedit(vim.fn.fnameescape(type(path) == 'string' and path or vim.lsp.log.get_filename()))
+    show_log(type(path) == 'string' and path or vim.lsp.log.get_filename())
   end)
   if not sent then
-    vim.cmd.tabedit(vim.fn.fnameescape(vim.lsp.log.get_filename()))
+    show_log(vim.lsp.log.get_filename())
   end
 end
 
