@@ -596,6 +596,13 @@ def test_a_wrong_setting_is_named(editor: Editor) -> None:
         ("{ popups = 'join' }", "popups"),
         ("{ popup = 'maybe' }", "popup"),
         ("{ keys = 3 }", "keys"),
+        ("{ keys = { accept = 3 } }", "keys.accept"),
+        ("{ keys = { accept = true } }", "keys.accept"),
+        ("{ filetypes = { 'python' } }", "filetypes"),
+        ("{ filetypes = { python = 'on' } }", "filetypes"),
+        ("{ cmd = {} }", "cmd"),
+        ("{ cmd = 'ingle-lsp' }", "cmd"),
+        ("{ root_markers = { 1 } }", "root_markers"),
     ):
         refused = editor.lua(f"return tostring(select(2, pcall(require('ingle').setup, {settings})))")
         assert said in refused

@@ -53,12 +53,43 @@ local function check_names(name, known, given)
   end
 end
 
+---@param value any
+---@return boolean
+local function is_list_of_strings(value)
+  local function is_string(item)
+    return type(item) == 'string'
+  end
+  return vim.islist(value) and vim.iter(value):all(is_string)
+end
+
+---@param filetypes table<any, any>
+local function check_filetypes(filetypes)
+  for filetype, on in pairs(filetypes) do
+    if type(filetype) ~= 'string' or type(on) ~= 'boolean' then
+      local wanted = "file types with true or false, as { ['*'] = false, python = true }"
+      error(('filetypes: expected %s, got %s'):format(wanted, vim.inspect({ [filetype] = on })), 0)
+    end
+  end
+end
+
+---@param keys ingle.Keys
+local function check_keys(keys)
+  for verb in pairs(M.defaults.keys) do
+    vim.validate('keys.' .. verb, keys[verb], function(key)
+      return key == false or type(key) == 'string' and key ~= ''
+    end, 'string or false')
+  end
+end
+
 ---@param config ingle.Config
 local function check(config)
-  vim.validate('cmd', config.cmd, 'table', true, 'list of strings')
+  vim.validate('cmd', config.cmd, function(cmd)
+    return is_list_of_strings(cmd) and #cmd > 0
+  end, true, 'list of strings, the program first')
   vim.validate('enabled', config.enabled, 'boolean')
   vim.validate('filetypes', config.filetypes, 'table')
-  vim.validate('root_markers', config.root_markers, 'table')
+  check_filetypes(config.filetypes)
+  vim.validate('root_markers', config.root_markers, is_list_of_strings, 'list of strings')
   vim.validate('native', config.native, 'boolean')
   vim.validate('popup', config.popup, function(value)
     return value == 'yield' or value == 'join'
@@ -66,6 +97,9 @@ local function check(config)
   vim.validate('keys', config.keys, function(value)
     return value == false or type(value) == 'table'
   end, 'table or false')
+  if config.keys then
+    check_keys(config.keys)
+  end
   vim.validate('server', config.server, 'table')
 end
 
