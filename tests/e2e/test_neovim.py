@@ -608,6 +608,13 @@ def test_a_wrong_setting_is_named(editor: Editor) -> None:
         assert said in refused
 
 
+def test_a_switch_of_nothing_is_refused(editor: Editor) -> None:
+    editor.open("")
+    for arguments in ("'nonsense'", "'here', 3"):
+        assert editor.lua(f"return pcall(require('ingle').toggle, {arguments})") is False
+    assert "are on in this buffer" in told(editor, "enable")
+
+
 def test_a_running_server_gets_new_settings(editor: Editor) -> None:
     editor.open("")
     editor.lua("require('ingle').setup({ server = { nonsense = 1 } })")

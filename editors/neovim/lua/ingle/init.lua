@@ -72,6 +72,10 @@ end
 ---@param where 'here'|'everywhere'|nil in this buffer, or everywhere (the default)
 ---@param on boolean|nil nil switches to what it was not
 function M.toggle(where, on)
+  vim.validate('where', where, function(value)
+    return value == 'here' or value == 'everywhere'
+  end, true, "'here' or 'everywhere'")
+  vim.validate('on', on, 'boolean', true)
   require('ingle.client').switch(where or 'everywhere', on)
 end
 
