@@ -629,6 +629,8 @@ def test_commands_are_completed(editor: Editor) -> None:
     assert {"enable", "status", "why", "restart"} <= set(completed("Ingle "))
     assert completed("Ingle to") == ["toggle"]
     assert completed("Ingle toggle ") == ["everywhere", "here"]
+    assert completed("Ing to") == ["toggle"]
+    assert completed("silent 1,1Ingl toggle h") == ["here"]
     editor.nvim.command("messages clear")
     editor.type("<Esc>:Ingle nonsense<CR>")
     editor.wait(lambda: "there is no :Ingle nonsense" in editor.messages())

@@ -222,7 +222,8 @@ end
 ---@param line string
 ---@return string[]
 function M.complete(line)
-  local words = vim.split(vim.trim(line:gsub('^.-Ingle', '', 1)), '%s+', { trimempty = true })
+  local typed = line:match('^.-I%l*%s+(.*)$') or '' -- `:Ing` will do, where no other command begins so
+  local words = vim.split(typed, '%s+', { trimempty = true })
   local begun = line:match('%s$') and '' or table.remove(words) or ''
   local names = {}
   if #words == 0 then
