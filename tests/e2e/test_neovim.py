@@ -647,6 +647,14 @@ def test_why_and_status_tell(editor: Editor) -> None:
     assert "ingle-lsp --stdio" in editor.messages()
 
 
+@pytest.mark.parametrize("number", ["x", "-3", "0", "1 2"])
+def test_why_takes_a_number(editor: Editor, number: str) -> None:
+    editor.open("")
+    editor.nvim.command("messages clear")
+    editor.type(f"<Esc>:Ingle why {number}<CR>")
+    editor.wait(lambda: "say of how many completions" in editor.messages())
+
+
 def test_why_asked_again_takes_the_place_of_what_it_told(editor: Editor) -> None:
     offer(editor)
     editor.type("<Esc>:Ingle why<CR>")

@@ -178,7 +178,11 @@ local subcommands = {
   status = { run = status },
   why = {
     run = function(words)
-      run_ingle({ 'why', 'completions', '-n', words[1] or '1' }, function(out)
+      local number = words[1] or '1'
+      if #words > 1 or not number:match('^[1-9]%d*$') then
+        return say('ingle: say of how many completions: `:Ingle why 3`', vim.log.levels.ERROR)
+      end
+      run_ingle({ 'why', 'completions', '-n', number }, function(out)
         show('why', out)
       end)
     end,
