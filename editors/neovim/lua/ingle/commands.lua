@@ -108,6 +108,9 @@ local function status()
   local now = require('ingle.status').get()
   local command = require('ingle.client').command()
   local message = require('ingle.status').message()
+  if now.reason ~= '' and message:find(now.reason, 1, true) then
+    message = '' -- the reason says it already
+  end
   local lines = {
     ('ingle: %s%s'):format(now.state, now.model ~= '' and ', ' .. now.model or ''),
     now.reason,
