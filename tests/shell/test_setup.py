@@ -60,6 +60,10 @@ def test_what_programs_read_names_what_was_done(instance: Instance, target: Path
     assert str(target).replace("/nvim/", "/other/") in step
 
 
+def test_nothing_but_the_plugin_is_installed() -> None:
+    assert {path.name for path in PLUGIN.iterdir()} == {"doc", "lua", "plugin"}
+
+
 def test_with_nobody_to_ask_nothing_is_written(instance: Instance, target: Path) -> None:
     done = instance.run("ingle", "setup", "neovim")
     assert done.returncode == 2
