@@ -50,8 +50,20 @@ def test_neovims_plugin_is_copied_and_removed(instance: Instance, target: Path) 
     assert _files(target) == _files(PLUGIN)
     done = instance.run("ingle", "setup", "neovim", "--undo", "--yes")
     assert f"remove {target}" in done.stderr
-    assert list((instance.root / "data/nvim/site/pack").iterdir()) == []
+    assert list((instance.root / "data").iterdir()) == []
     assert "no plugin" in instance.run("ingle", "setup", "neovim", "--undo").stdout
+
+
+def test_folders_of_others_stay(instance: Instance, target: Path) -> None:
+    (instance.root / "packs").mkdir()
+    (instance.root / "data/nvim/site").mkdir(parents=True)
+    (instance.root / "data/nvim/site/pack").symlink_to(instance.root / "packs")
+    instance.run("ingle", "setup", "neovim", "--yes")
+    assert target.exists()
+    done = instance.run("ingle", "setup", "neovim", "--undo", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert list((instance.root / "data/nvim/site").iterdir()) == [instance.root / "data/nvim/site/pack"]
+    assert list((instance.root / "packs").iterdir()) == []
 
 
 def test_what_programs_read_names_what_was_done(instance: Instance, target: Path) -> None:

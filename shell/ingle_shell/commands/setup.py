@@ -89,8 +89,11 @@ def _neovim(*, undo: bool) -> list[Step]:
 
 def neovim_folder() -> Path:
     """Where the plugin lies: below Neovim's stdpath('data')."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    return Path(base) / (os.environ.get("NVIM_APPNAME") or "nvim") / "site/pack/ingle/start/ingle"
+    return _data_folder() / (os.environ.get("NVIM_APPNAME") or "nvim") / "site/pack/ingle/start/ingle"
+
+
+def _data_folder() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
 
 
 def is_current_neovim(folder: Path) -> bool:
@@ -127,12 +130,13 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _remove(target: Path) -> None:
-    """Remove it, and the folders around it that were made for it."""
+    """Remove it, and the folders around it that are for it alone: those that hold nothing now."""
     try:
         shutil.rmtree(target)
-        for folder in (target.parent, target.parent.parent):
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        for folder in target.parents:
+            if folder == _data_folder() or folder.is_symlink() or any(folder.iterdir()):
+                break
+            folder.rmdir()
     except OSError as exc:
         raise IngleError(f"cannot remove {target}: {exc.strerror}", hint="Remove it by hand.") from exc
 
