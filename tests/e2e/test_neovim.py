@@ -690,6 +690,13 @@ def test_checkhealth_finds_all_well(editor: Editor) -> None:
     assert "ingle-lsp 0" in report
 
 
+def test_checkhealth_lists_the_keys_in_order(editor: Editor) -> None:
+    editor.open("")
+    editor.nvim.command("checkhealth ingle")
+    verbs = [line.rpartition(": ")[2] for line in editor.lines() if "OK <" in line]
+    assert verbs == ["accept", "accept_line", "accept_word", "dismiss", "next", "previous", "suggest"]
+
+
 def test_help_is_found(editor: Editor) -> None:
     editor.open("")
     for topic in ("ingle", ":Ingle", "ingle-settings", "ingle-keys", "ingle.accept()"):

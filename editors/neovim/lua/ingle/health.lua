@@ -79,7 +79,7 @@ end
 
 local function keys()
   health.start('ingle: keys')
-  for verb, key in pairs(require('ingle.config').get().keys or {}) do
+  for verb, key in vim.spairs(require('ingle.config').get().keys or {}) do
     local mapping = key and vim.fn.maparg(key, 'i', false, true) or {}
     if key and not vim.startswith(mapping.desc or '', 'ingle') then
       health.warn(('%s is mapped to something else, not to %s'):format(key, verb), {
