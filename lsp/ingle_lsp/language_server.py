@@ -88,6 +88,7 @@ def create() -> IngleLanguageServer:
     """A server with everything registered, not yet running."""
     quirks.edit_as_lsp()
     quirks.forget_what_is_handled()
+    quirks.read_any_bytes()
     server = IngleLanguageServer()
     _register_settings(server)
     _register_documents(server)

@@ -5,10 +5,13 @@ This module knows those two packages, and of ingle only how positions are counte
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
 import io
+import json
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from lsprotocol.types import TextDocumentContentChangePartial
     from pygls.workspace import TextDocument
 
-__all__ = ["edit_as_lsp", "forget_what_is_handled", "lean_attrs", "tolerant_converter"]
+__all__ = ["edit_as_lsp", "forget_what_is_handled", "lean_attrs", "read_any_bytes", "tolerant_converter"]
 
 
 @contextlib.contextmanager
@@ -90,3 +93,24 @@ def forget_what_is_handled() -> None:
         execute(protocol, msg_id, handler, callback=finished, **how)
 
     JsonRPCProtocol._execute_handler = executed  # type: ignore[method-assign,assignment]  # noqa: SLF001
+
+
+def read_any_bytes() -> None:
+    """Neovim sends a file's bytes as they are, UTF-8 or not, and pygls drops a message that is not.
+
+    A byte that is no text is read as a question mark, one long in every encoding of positions, as Neovim counts it.
+    """
+    from pygls import io_
+
+    def mark_each(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeDecodeError)
+        return "?" * (error.end - error.start), error.end
+
+    def loads(body: bytes, **how: Any) -> Any:
+        try:
+            return json.loads(body, **how)
+        except UnicodeDecodeError:
+            return json.loads(body.decode("utf-8", "ingle"), **how)
+
+    codecs.register_error("ingle", mark_each)
+    vars(io_)["json"] = SimpleNamespace(loads=loads)

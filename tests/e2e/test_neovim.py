@@ -359,6 +359,18 @@ def test_a_file_with_carriage_returns_keeps_them(editor: Editor) -> None:
     editor.wait(lambda: path.read_bytes() == b"import os\r\n\r\ndef add(a, b):\r\n    return a + b\r\n")
 
 
+def test_a_line_with_bytes_that_are_no_text_is_completed(editor: Editor) -> None:
+    path = editor.open("")
+    path.write_bytes(b"x = 'a\xff\xe2\x82b'\n")
+    editor.nvim.command("edit! ++enc=utf-8 ++bad=keep")
+    editor.wait_attached()
+    editor.type("A; def add")
+    editor.wait_ghost(ADD)
+    editor.type("<Tab>")
+    editor.type("<Esc>:w<CR>")
+    editor.wait(lambda: path.read_bytes() == b"x = 'a\xff\xe2\x82b'; def add(a, b):\n    return a + b\n")
+
+
 # --- menus ---------------------------------------------------------------------------------------------------------
 
 

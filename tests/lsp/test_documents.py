@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lsprotocol import types as lsp
+from pygls import io_
 from pygls.workspace import PositionCodec, TextDocument, Workspace
 
 from ingle_lsp import quirks
@@ -34,6 +35,11 @@ EDITS = st.lists(st.builds(Edit, st.tuples(st.integers(0, 60), st.integers(0, 60
 @pytest.fixture(autouse=True)
 def _as_lsp() -> None:
     quirks.edit_as_lsp()
+
+
+def test_bytes_that_are_no_text_are_read_one_by_one() -> None:
+    quirks.read_any_bytes()
+    assert vars(io_)["json"].loads(b'["x\xff\xe2\x82y", "\xc3\xa9"]') == ["x???y", "é"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

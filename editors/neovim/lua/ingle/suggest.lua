@@ -101,6 +101,18 @@ local function draw()
   return false
 end
 
+--- An item's text with what the buffer has before the cursor: the server reads what is no UTF-8 as question marks.
+---@param text string
+---@param before string
+---@return string
+local function with_own_bytes(text, before)
+  local head = text:sub(1, #before)
+  local function without_bytes(part)
+    return (part:gsub('[\128-\255]', '?'))
+  end
+  return without_bytes(head) == without_bytes(before) and before .. text:sub(#before + 1) or text
+end
+
 --- The items of an answer as they stand in the buffer.
 ---@param client vim.lsp.Client
 ---@param result lsp.InlineCompletionList|lsp.InlineCompletionItem[]
@@ -117,7 +129,8 @@ local function suggestion_of(client, result, invoked)
         start = vim.str_byteindex(line, client.offset_encoding, range.start.character, false)
         over = line:sub(col + 1, vim.str_byteindex(line, client.offset_encoding, range['end'].character, false))
       end
-      items[#items + 1] = { text = (item.insertText:gsub('\r\n?', '\n')), over = over, command = item.command }
+      local text = with_own_bytes((item.insertText:gsub('\r\n?', '\n')), line:sub(start + 1, col))
+      items[#items + 1] = { text = text, over = over, command = item.command }
     end
   end
   if #items == 0 then
