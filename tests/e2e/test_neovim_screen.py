@@ -105,6 +105,18 @@ def test_neovims_own_client_draws_where_that_is_wanted(adding: support.Instance,
     screen.wait(lambda lines: lines[:2] == [ADD.splitlines()[0], "~"])
 
 
+def test_what_neovims_own_client_draws_is_dismissed_until_something_is_typed(
+    adding: support.Instance, open_screen: Open
+) -> None:
+    screen = open_screen(adding, "0.12", "", "{ native = true }")
+    screen.keys("i", "def add")
+    screen.wait(lambda lines: lines[:2] == ADD.splitlines())
+    screen.keys("C-]")
+    screen.wait(lambda lines: lines[:2] == ["def add", "~"])
+    screen.keys("BSpace", "d")
+    screen.wait(lambda lines: lines[:2] == ADD.splitlines())
+
+
 @pytest.mark.model
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_starter_model_makes_ghost_text(real: support.Instance, open_screen: Open, version: str) -> None:

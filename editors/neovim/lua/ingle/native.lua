@@ -25,6 +25,17 @@ function M.select(step)
   return true
 end
 
+--- Takes what is shown away: it is hidden when it is handed over, and then put nowhere.
+---@return boolean done
+function M.dismiss()
+  return native.get({
+    on_accept = function(item)
+      local client = assert(vim.lsp.get_client_by_id(item.client_id))
+      client:notify('ingle/rejected', { id = vim.tbl_get(item, 'command', 'arguments', 1) or '' })
+    end,
+  })
+end
+
 --- Takes a part of what is shown.
 ---@param part ingle.Part
 ---@return boolean taken

@@ -322,6 +322,10 @@ end
 --- The user will not have it.
 ---@return boolean done false where nothing is shown
 function M.dismiss()
+  local native = require('ingle.native')
+  if native.active() then
+    return native.dismiss()
+  end
   local was_shown = shown
   if not was_shown then
     return false
