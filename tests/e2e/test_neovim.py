@@ -536,6 +536,18 @@ def test_it_is_switched_off_here_and_everywhere(editor: Editor) -> None:
     editor.wait_ghost(ADD)
 
 
+def test_neovims_own_client_is_switched_too(scripted: support.Instance) -> None:
+    editor = Editor(scripted, "0.12", "{ native = true }")
+    try:
+        editor.open("")
+        enabled = "return vim.lsp.inline_completion.is_enabled({ bufnr = 0 })"
+        for command, on in (("disable here", False), ("enable here", True), ("disable", False), ("enable", True)):
+            editor.nvim.command(f"Ingle {command}")
+            assert editor.lua(enabled) is on
+    finally:
+        editor.close()
+
+
 def test_a_switch_says_what_keeps_completions_away(editor: Editor) -> None:
     editor.open("")
     assert "are on in this buffer" in told(editor, "enable")

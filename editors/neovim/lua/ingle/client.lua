@@ -301,7 +301,7 @@ function M.switch(where, on)
     state.on = on == nil and not state.on or on == true
     M.execute(state.on and 'ingle.enable' or 'ingle.disable')
   end
-  require('ingle.suggest').refresh()
+  require('ingle.suggest').switched()
   announce()
 end
 

@@ -18,6 +18,14 @@ function M.switch(buf)
   native.enable(require('ingle.client').wanted(buf), { bufnr = buf })
 end
 
+--- Does so in every buffer that the server is attached to.
+function M.switch_all()
+  local client = require('ingle.client').running()
+  for buf in pairs(client and client.attached_buffers or {}) do
+    M.switch(buf)
+  end
+end
+
 ---@param step integer
 ---@return boolean done
 function M.select(step)

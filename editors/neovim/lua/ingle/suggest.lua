@@ -336,6 +336,16 @@ function M.dismiss()
   return true
 end
 
+--- Completions were switched on or off.
+function M.switched()
+  local native = require('ingle.native')
+  if native.active() then
+    native.switch_all()
+  else
+    M.refresh()
+  end
+end
+
 --- The server has been attached to a buffer.
 ---@param buf integer
 function M.attached(buf)
