@@ -18,7 +18,7 @@ _OPTIONS_TAKE, _NARROW_OPTIONS_TAKE = 24, 8
 EXIT_CODES = """\
 exit codes:
   0    done
-  1    the answer is not what was asked for, or cannot be written
+  1    the answer is not what was asked for, or cannot be written, or nothing was found
   2    usage or configuration
   3    daemon unreachable or busy
   4    no model
