@@ -38,7 +38,7 @@ class Tmux:
         """What is on the screen now, with the escape sequences of its colours."""
         return self._tmux("capture-pane", "-p", "-e")
 
-    def wait(self, seen: Callable[[list[str]], bool], seconds: float = 20) -> list[str]:
+    def wait(self, seen: Callable[[list[str]], bool], seconds: float = 60) -> list[str]:
         """Until the text is as `seen` says. A screen tells nobody when it changes, so it is looked at."""
         deadline = time.monotonic() + seconds
         while not seen(lines := self.text()):

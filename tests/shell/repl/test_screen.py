@@ -32,7 +32,7 @@ class Pane:
     def text(self, *options: str) -> str:
         return "\n".join(line.rstrip() for line in self._tmux("capture-pane", "-p", *options).splitlines())
 
-    def wait(self, seen: Callable[[str], bool] | str, seconds: float = 20) -> str:
+    def wait(self, seen: Callable[[str], bool] | str, seconds: float = 60) -> str:
         """Until the screen shows it. A screen tells nobody when it changes, so it is looked at."""
         deadline = time.monotonic() + seconds
         while not (seen in (text := self.text()) if isinstance(seen, str) else seen(text := self.text())):
