@@ -52,6 +52,13 @@ async def test_a_model_begins_with_the_weights_that_it_came_with(judge: Judge) -
 
 
 @pytest.mark.asyncio
+async def test_a_fate_that_is_told_before_its_answer_was_noted_is_not_lost(judge: Judge) -> None:
+    judge.outcome("early", "kept")
+    await answered(judge, "early")
+    assert [answer.fate for answer in await judge.since(0.0)] == ["kept"]
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("fate", "moves"), [("failed", -1), ("retried", -1), ("escalated", -1), ("kept", 1), ("ran", 1)]
 )

@@ -106,6 +106,8 @@ class Judge:
         self._news: dict[str, int] = {}
         self._questions: OrderedDict[int, tuple[str, float]] = OrderedDict()
         self._handed: OrderedDict[str, str] = OrderedDict()
+        self._early: OrderedDict[str, AnswerFate] = OrderedDict()
+        """Told before their answer was noted: a client that hangs up early is heard at once, its hanging up later."""
         self._disk = ThreadPoolExecutor(1, "answers")
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
 
@@ -147,7 +149,7 @@ class Judge:
             return
         now = time.time()
         signs = tuple(judgement.signs.values())
-        self._later(Answers.add, Answer(request.id, watched.model, judgement.confidence, signs, judgement.rule), now)
+        self._later(self._add, Answer(request.id, watched.model, judgement.confidence, signs, judgement.rule), now)
         self._questions[hash(request.messages[-1].content)] = (request.id, now)
         if len(self._questions) > _MOST_QUESTIONS:
             self._questions.popitem(last=False)
@@ -173,11 +175,21 @@ class Judge:
             self.outcome(answer, told.fate)
 
     def outcome(self, answer: str, fate: AnswerFate) -> None:
-        """What became of an answer that was noted; one without a name was not."""
+        """What became of an answer that was noted, or will be; one without a name was not."""
         self._later(self._judge, answer, fate)
+
+    def _add(self, answers: Answers, answer: Answer, at: float) -> None:
+        answers.add(answer, at)
+        if fate := self._early.pop(answer.id, None):
+            self._judge(answers, answer.id, fate)
 
     def _judge(self, answers: Answers, answer: str, fate: AnswerFate) -> None:
         model = answers.judge(answer, fate)
+        if not model:
+            self._early[answer] = fate
+            if len(self._early) > _MOST_QUESTIONS:
+                self._early.popitem(last=False)
+            return
         self._news[model] = self._news.get(model, 0) + 1
         if self._news[model] >= _LEARN_EVERY:
             self._news[model] = 0
