@@ -17,8 +17,9 @@ from ingle_daemon.backends.worker_process import worker_environment
 # Tests that load a model in this process run it under the worker's threading rules. OpenMP reads them when it loads.
 os.environ.update(worker_environment())
 
-# A suite that a script runs in the background ignores Ctrl-C, and so would all that it starts.
+# A suite that a script runs in the background ignores Ctrl-C and Ctrl-\, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # A deadline would measure the machine's load.
 hypothesis.settings.register_profile("ingle", deadline=None)
