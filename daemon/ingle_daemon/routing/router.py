@@ -236,8 +236,8 @@ class Router:
 
     async def _question(self, request: AskRequest) -> _Question:
         _grammar(request)  # a schema that is none is refused before anything is done
-        places = (request.root, request.paths, self._settings.privacy.private, request.roots)
-        private = await asyncio.to_thread(why_private, *places)
+        patterns = self._settings.privacy.private
+        private = await asyncio.to_thread(why_private, request.root, request.paths, patterns, request.roots)
         task_rule: TaskRule = self._settings.tasks.get(request.task, "")
         stays = bool(private) or "local" in (request.route, request.route == "auto" and task_rule)
         # A model that is named is one of this machine, and only its engine holds an answer to a grammar.

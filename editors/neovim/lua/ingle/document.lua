@@ -4,8 +4,7 @@ local M = {}
 
 local api = vim.api
 
---- Bytes; what VS Code takes for a large file too. The server goes through all of a document at every key: 20 ms for
---- one of this size, 120 ms for one of 50 MB.
+--- Bytes; what VS Code takes for a large file too. The server goes through all of a document at every key.
 M.LARGEST = 20 * 1000 * 1000
 
 ---@param buf integer
