@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ingle_daemon.engine.cache import Cache
+from ingle_daemon.engine.draft import StepTimes
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
 from ingle_daemon.engine.prepare import Prepared
@@ -16,20 +19,29 @@ ANSWER = 8
 
 
 class Bench:
-    """An engine on a fresh cache; `answers` and `timings` by request. `now` is the engine's clock."""
+    """An engine on a fresh cache, planned by `table`; `answers` and `timings` by request. `now` is its clock."""
 
     def __init__(
-        self, runner: Runner, shelf_bytes: int = 1 << 28, *, splice: bool = True, wide_is_cheap: bool = False
+        self,
+        runner: Runner,
+        shelf_bytes: int = 1 << 28,
+        *,
+        splice: bool = True,
+        wide_is_cheap: bool = False,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.runner = runner
         self.answers: dict[int, list[int]] = {}
         self.timings: dict[int, Timings] = {}
         self.now = 0.0
         runner.clear()
-        table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact)
-        cache = Cache(runner, table, Shelf(shelf_bytes))
-        capacity = Capacity(256, prefill=256, wide_is_cheap=wide_is_cheap)
-        self.engine = Engine(runner, cache, capacity, self._on_event, splice=splice, clock=lambda: self.now)
+        self.table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact)
+        cache = Cache(runner, self.table, Shelf(shelf_bytes))
+        capacity = Capacity(runner.batch, prefill=runner.batch, wide_is_cheap=wide_is_cheap)
+        times = StepTimes(single=0.01, shared=0.01 if wide_is_cheap else 0.0)
+        self.engine = Engine(
+            runner, cache, capacity, times, self._on_event, splice=splice, clock=clock or (lambda: self.now)
+        )
 
     def submit(self, number: int, prompt: list[int], priority: Priority, joint: int = 0, answer: int = ANSWER) -> None:
         self.answers[number] = []

@@ -7,13 +7,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import support
 from ingle_daemon.backends.worker_process import worker_environment
 from ingle_daemon.engine import worker
 from ingle_daemon.engine.cache import Cache
+from ingle_daemon.engine.calibrate import step_times
 from ingle_daemon.engine.chat import ChatTemplate
+from ingle_daemon.engine.draft import StepTimes
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.kv import KvTable
@@ -40,6 +43,7 @@ __all__ = ["BareEngine", "Event", "as_worker", "peer_environment", "source_text"
 
 Event = Started | Begun | Delta | Done | Failed
 _FOR_EVER = float("inf")
+_SHELF_BYTES = 1 << 30
 
 
 def as_worker() -> None:
@@ -59,9 +63,14 @@ def source_text() -> str:
 
 
 class BareEngine:
-    """One model, the starter by default, and one request at a time. Its KV cache holds the last one's tokens only."""
+    """One model, the starter by default, and one request at a time; it keeps the last one's tokens, and the shelf.
 
-    def __init__(self, *, kv_type: KvType = "auto", threads: int = 0, model: Path | None = None) -> None:
+    It guesses at what follows only with `guesses`: what is measured otherwise is the model.
+    """
+
+    def __init__(
+        self, *, kv_type: KvType = "auto", threads: int = 0, model: Path | None = None, guesses: bool = False
+    ) -> None:
         options = RunnerOptions(
             path=str(model or support.starter_model()),
             context=8192,
@@ -78,15 +87,23 @@ class BareEngine:
         template = ChatTemplate(sandbox, special=vocab.special_spellings())
         self._preparer = Preparer(vocab, template, CONTINUATION, self._runner.n_ctx, infill_budget=2048)
         self._batch = options.batch
+        self._times = step_times(self._runner) if guesses else StepTimes(1.0, shared=0.0)
         self._events: list[tuple[float, Event]] = []
+        self._skipped = 0.0
         self.forget()
 
     def forget(self) -> None:
         """Begin with an empty cache."""
         self._runner.clear()
         capacity = Capacity(batch=self._batch, prefill=self._batch)
-        self._kv = KvTable(1, self._runner.n_ctx)
-        self._engine = Engine(self._runner, Cache(self._runner, self._kv, Shelf(0)), capacity, self._on_event)
+        table = KvTable(1, self._runner.n_ctx, append_only=self._runner.exact)
+        times = replace(self._times)  # it learns
+        self._engine = Engine(
+            self._runner, Cache(self._runner, table, Shelf(_SHELF_BYTES)), capacity, times, self._on_event
+        )
+
+    def _clock(self) -> float:
+        return time.monotonic() + self._skipped
 
     def tokenize(self, text: str) -> list[int]:
         return self._runner.vocab.tokenize(text, special=False)
@@ -94,13 +111,18 @@ class BareEngine:
     def run(
         self, prompt: Prompt, max_tokens: int, seconds: float = _FOR_EVER, *, logprobs: bool = False
     ) -> tuple[float, list[tuple[float, Event]]]:
-        """When it began and what happened when, on the clock of `time.perf_counter`; cut off after `seconds`."""
+        """When it began and what happened when, on the clock of `time.perf_counter`; cut off after `seconds`.
+
+        Before that the engine does what it does while nobody asks, without the time in which nobody does.
+        """
         request = GenerateRequest(
             prompt, sampling=Sampling(temperature=0), limits=Limits(max_tokens=max_tokens), logprobs=logprobs
         )
+        while (wait := self._engine.rest()) is not None:
+            self._skipped += wait
         self._events = []
         begin = time.perf_counter()
-        self._engine.submit(1, request, self._preparer.prepare(request), time.monotonic())
+        self._engine.submit(1, request, self._preparer.prepare(request), self._clock())
         while self._engine.busy and time.perf_counter() < begin + seconds:
             self._engine.step()
         self._engine.cancel(1)
@@ -117,9 +139,10 @@ class BareEngine:
 
     def prefill(self, tokens: Sequence[int], seconds: float = _FOR_EVER) -> float:
         """Tokens a second at which those of `tokens` are evaluated that are not in the cache yet."""
-        known = self._kv.longest_prefix(list(tokens))
-        begin, _ = self.run(TokenPrompt(tuple(tokens)), 1, seconds)
-        return (self._kv.used - known) / (time.perf_counter() - begin)
+        begin, events = self.run(TokenPrompt(tuple(tokens)), 1, seconds)
+        done, event = events[-1]
+        assert isinstance(event, Done)
+        return event.timings.prompt_n / (done - begin)
 
     def decode(self, tokens: Sequence[int], count: int, seconds: float = _FOR_EVER) -> float:
         """Tokens a second at which `count` tokens are generated after `tokens`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingle_daemon.engine.calibrate import decode_rate, infill_budget, prefill_rate
+from ingle_daemon.engine.calibrate import infill_budget, prefill_rate, step_times
 from ingle_daemon.engine.runner import Runner, RunnerOptions
 
 
@@ -32,6 +32,7 @@ def test_the_prompt_has_what_the_answer_leaves_of_the_time(
 def test_rates_are_tokens_a_second_of_the_real_model(starter: Path) -> None:
     runner = Runner(RunnerOptions(str(starter), 1024, 2, -1, "auto", 256, 4))
     ticks = itertools.count(step=2.0)  # every step takes two seconds, as this clock has it
-    assert decode_rate(runner, lambda: next(ticks)) == 0.5
+    times = step_times(runner, lambda: next(ticks))
+    assert (times.single, times.wide(9), times.wide_is_cheap) == (2.0, 2.0, True)
     assert prefill_rate(runner, lambda: next(ticks)) == 32.0
     runner.close()

@@ -116,3 +116,23 @@ def test_a_long_state_on_the_shelf_does_not_keep_out_a_prompt_that_shares_its_he
         assert bench.timings[2].shelf_n == 0
     finally:
         small.close()
+
+
+def test_dead_cells_go_in_the_first_pause_and_nothing_that_lives_with_them(
+    runner: Runner, prompts: list[list[int]], alone: list[list[int]]
+) -> None:
+    bench = Bench(runner)
+    number = 0
+    while bench.table.garbage < 300:  # somebody types: every answer but the last is thrown away
+        number += 1
+        bench.answer(number, prompts[1][: 10 + number % 40])
+    bench.answer(0, prompts[0])
+    dead = bench.table.garbage
+    bench.now += 0.2
+    assert bench.engine.rest() == pytest.approx(0.1)
+    assert bench.table.garbage == dead
+    bench.now += 0.1
+    assert bench.engine.rest() is None
+    assert bench.table.garbage == 0
+    assert bench.answer(number + 1, prompts[0]) == alone[0]
+    assert bench.timings[number + 1].prompt_n == 1

@@ -10,41 +10,32 @@ import time
 from collections.abc import Callable
 
 from ingle_daemon.engine.batch import BatchItem
+from ingle_daemon.engine.draft import LONGEST, StepTimes
 from ingle_daemon.engine.runner import Runner
 
-__all__ = ["decode_rate", "infill_budget", "prefill_rate", "wide_is_cheap"]
+__all__ = ["infill_budget", "prefill_rate", "step_times"]
 
-_WIDE = 4
-_CHEAP = 1.5
-"""A batch of `_WIDE` may take this many times as long as one of a single token."""
 _LONG = 64
 _LINE = 12
 """Tokens of a line of code, which is what a completion mostly is."""
 _SMALLEST_INFILL, _LARGEST_INFILL = 512, 4096
 """Less has no room for the function around the cursor; more gains little at this size of model."""
-_TRIES = 2
-"""The first wide batch may have to build what the others reuse."""
+_TRIES = 3
+"""The first step reads the weights from disk, and the first wide one may have to build what the others reuse."""
 
 
-def wide_is_cheap(runner: Runner, clock: Callable[[], float] = time.perf_counter) -> bool:
-    """Whether to decode several tokens at once where one would do. Leaves the cache empty; evaluates 6 to 12 tokens."""
-    _step(runner, 1, clock)  # reads the weights from disk
-    cheap = any(_step(runner, _WIDE, clock) < _CHEAP * _step(runner, 1, clock) for _ in range(_TRIES))
+def step_times(runner: Runner, clock: Callable[[], float] = time.perf_counter) -> StepTimes:
+    """What a token costs alone and in company, after an empty prompt. Leaves the cache empty; evaluates 21 tokens."""
+    single = min(_step(runner, 1, clock) for _ in range(_TRIES))
+    wide = min(_step(runner, LONGEST + 1, clock) for _ in range(_TRIES - 1))
     runner.clear()
-    return cheap
+    return StepTimes.measured(single, wide, LONGEST + 1)
 
 
 def prefill_rate(runner: Runner, clock: Callable[[], float] = time.perf_counter) -> float:
     """Tokens of a prompt evaluated a second, at its beginning. Leaves the cache empty; evaluates 64 tokens."""
     width = min(_LONG, runner.batch)
     rate: float = width / _step(runner, width, clock)
-    runner.clear()
-    return rate
-
-
-def decode_rate(runner: Runner, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Tokens generated a second, one at a time, after an empty prompt. Leaves the cache empty; evaluates 3 tokens."""
-    rate: float = 1 / min(_step(runner, 1, clock) for _ in range(3))  # the first one reads the weights from disk
     runner.clear()
     return rate
 

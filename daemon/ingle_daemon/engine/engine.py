@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 
 from ingle_daemon.engine.batch import BatchItem
 from ingle_daemon.engine.cache import Cache
+from ingle_daemon.engine.draft import StepTimes
 from ingle_daemon.engine.frames import OWN
 from ingle_daemon.engine.heal import Healing
+from ingle_daemon.engine.interrupt import Interrupts
 from ingle_daemon.engine.pace import Pace
 from ingle_daemon.engine.prepare import Prepared
 from ingle_daemon.engine.refresh import Refresh, Stale
-from ingle_daemon.engine.runner import Runner, Sampler
+from ingle_daemon.engine.runner import Interrupted, Runner, Sampler
 from ingle_daemon.engine.scheduler import RANK, Capacity, Slice, plan
 from ingle_daemon.engine.sequence import Clocks, Reused, Sequence
 from ingle_daemon.engine.splice import MAX_DRIFT
@@ -32,7 +34,6 @@ from ingle_daemon.protocol import (
     Sampling,
     Started,
     StopReason,
-    Timings,
     TokenPrompt,
 )
 
@@ -42,6 +43,8 @@ Emit = Callable[[int, "Started | Begun | Delta | Done | Failed"], None]
 
 _HEADROOM = 32
 """Tokens of room a sequence asks for at a time while it grows."""
+_TIDY_S = 0.3
+"""After so long without a request the cache is compacted, if that pays: it takes as long as a keystroke may."""
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Engine:
         runner: Runner,
         cache: Cache,
         capacity: Capacity,
+        times: StepTimes,
         emit: Emit,
         *,
         splice: bool = True,
@@ -68,13 +72,16 @@ class Engine:
         self._runner = runner
         self._cache = cache
         self._capacity = capacity
+        self._times = times
         self._splice = splice and runner.splices
         self._pace = Pace(capacity.prefill)
+        self.interrupts = Interrupts(runner.abort)
         self._emit = emit
         self._clock = clock
         self._waiting: list[_Run] = []
         self._running: dict[int, _Run] = {}
         self._refresh = Refresh()
+        self._idle_since = clock()
 
     @property
     def busy(self) -> bool:
@@ -86,6 +93,7 @@ class Engine:
         if request.priority == "completion":
             self._type_on(prepared)
         sequence = self._queue(request_id, request, prepared, arrived)
+        self.interrupts.settled(request_id)
         self._emit(request_id, Started(sequence.prompt_tokens, self._runner.n_ctx))
 
     def _queue(self, request_id: int, request: GenerateRequest, prepared: Prepared, arrived: float) -> Sequence:
@@ -111,12 +119,13 @@ class Engine:
 
     def cancel(self, request_id: int) -> None:
         """End a request; what it evaluated stays for reuse. Unknown ids have ended already."""
+        self.interrupts.settled(request_id)
         if running := self._running.get(request_id):
             self._finish(running, "cancelled")
         for run in [run for run in self._waiting if run.sequence.id == request_id]:
             self._waiting.remove(run)
             run.sampler.close()
-            self._tell(run.sequence, Done("cancelled", timings=self._timings(run.sequence)))
+            self._tell(run.sequence, Done("cancelled", timings=run.sequence.timings(self._clock())))
 
     def step(self) -> None:
         """One batch."""
@@ -124,31 +133,52 @@ class Engine:
             self._compact(keep_idle=True)
         self._admit()
         self._join()
-        slices = self._make_room(self._plan())
-        if not slices:
+        long = self._begin_long()
+        try:
+            slices = self._make_room(self._plan(long=long))
+            if slices:
+                self._decode(slices)
+        except Interrupted:
+            self._pace.interrupted()
             return
-        self._decode(slices)
+        finally:
+            if long:
+                self.interrupts.end()
         self._sample(slices)
         self._count_skipped(slices)
 
-    def _plan(self) -> tuple[Slice, ...]:
-        if self._capacity.wide_is_cheap:
+    def _begin_long(self) -> bool:
+        """Whether this step may take its time: it can be interrupted, and nobody's next token waits for it."""
+        if not (self._runner.interruptible and self._pace.may_be_long):
+            return False
+        sequences = [run.sequence for run in self._running.values() if run.sequence.priority != "warm-up"]
+        reading = all(sequence.priority == "ask" and not sequence.decoding for sequence in sequences)
+        return bool(sequences) and reading and self.interrupts.begin("ask", frozenset(self._running))
+
+    def _plan(self, *, long: bool) -> tuple[Slice, ...]:
+        if self._times.guessing_pays:
             for run in self._running.values():
-                if run.sampler.greedy:
-                    run.sequence.guess()
+                run.sequence.guess(self._times)
         sequences = [run.sequence for run in self._running.values()]
         in_background = all(sequence.priority == "warm-up" for sequence in sequences)
         prefill = self._pace.background_slice if in_background else self._pace.slice
-        return plan(sequences, replace(self._capacity, prefill=prefill))
+        if long:
+            prefill = self._pace.long_slice
+        if prefill != self._capacity.prefill:
+            self._capacity = replace(self._capacity, prefill=prefill)
+        return plan(sequences, self._capacity)
 
     def rest(self) -> float | None:
         """Nobody waits for anything: do what was put off. Returns the seconds until there is more to do, if ever."""
-        wait = self._refresh.due_in(self._clock())
-        if wait == 0 and (stale := self._refresh.take()):
-            if self._cache.untidy:
-                self._compact(keep_idle=True)
+        now = self._clock()
+        refresh = self._refresh.due_in(now)
+        tidy = max(self._idle_since + _TIDY_S - now, 0.0) if self._cache.untidy else None
+        if tidy == 0:
+            self._compact(keep_idle=True)
+            tidy = None
+        if refresh == 0 and (stale := self._refresh.take()):
             self._begin_refresh(stale)
-        return wait
+        return min((wait for wait in (refresh, tidy) if wait is not None), default=None)
 
     # --- admission ---
 
@@ -271,11 +301,16 @@ class Engine:
             items.append(BatchItem(sequence.slot, start + sequence.shift, [*known, *sequence.draft], outputs))
         begin = self._clock()
         self._runner.decode(items)
-        self._pace.learn(sum(len(item.tokens) for item in items), self._clock() - begin)
+        self._learn(sum(len(item.tokens) for item in items), self._clock() - begin)
         for item, piece in zip(items, slices, strict=True):
             self._cache.evaluated(item.slot, item.tokens)
             sequence = self._running[piece.id].sequence
             sequence.evaluated += len(item.tokens) - len(sequence.draft)
+
+    def _learn(self, tokens: int, seconds: float) -> None:
+        self._pace.learn(tokens, seconds)
+        if tokens == 1:
+            self._times.learn(seconds)
 
     def _sample(self, slices: tuple[Slice, ...]) -> None:
         """Draw tokens for every sequence whose last known token was in the batch."""
@@ -317,7 +352,7 @@ class Engine:
         piece = sequence.healing.take(self._runner.vocab.piece(token))
         logprobs = (self._runner.logprob(output, token),) if sequence.logprobs and piece else ()
         text = sequence.text.feed(piece)
-        reason = self._reason_to_stop(sequence, now)
+        reason = sequence.reason_to_stop(now)
         if reason and not sequence.text.ended:
             text += sequence.text.flush()
         self._tell(sequence, Delta(text, (token,), logprobs))
@@ -329,24 +364,11 @@ class Engine:
             return self._runner.best_of(allowed, output)
         return self._runner.sample(run.sampler, output)
 
-    @staticmethod
-    def _reason_to_stop(sequence: Sequence, now: float) -> StopReason | None:
-        if sequence.text.stopped:
-            return "stop"
-        if sequence.text.dedented:
-            return "indent"
-        if sequence.generated >= sequence.max_new:
-            return "limit"
-        limit = sequence.limits.time_ms
-        if limit is not None and sequence.text.lines and (now - sequence.clocks.first_token) * 1000 > limit:
-            return "time"
-        return None
-
     def _finish(self, run: _Run, reason: StopReason) -> None:
         sequence = run.sequence
         if rest := sequence.text.flush():
             self._tell(sequence, Delta(rest))
-        self._tell(sequence, Done(reason, sequence.text.stopped, self._timings(sequence)))
+        self._tell(sequence, Done(reason, sequence.text.stopped, sequence.timings(self._clock())))
         self._retire(run)
 
     def _tell(self, sequence: Sequence, event: Begun | Delta | Done) -> None:
@@ -359,26 +381,9 @@ class Engine:
         del self._running[sequence.id]
         self._cache.release(sequence.slot)
         run.sampler.close()
+        self._idle_since = self._clock()
         if sequence.drift:
             self._refresh.after(sequence.clocks.arrived, Stale(sequence.prompt, sequence.joint, sequence.drift))
-
-    def _timings(self, sequence: Sequence) -> Timings:
-        """What it cost so far; what has not begun took no time."""
-        clocks, now = sequence.clocks, self._clock()
-        admitted = clocks.admitted or now
-        first_token = clocks.first_token or now
-        known = sequence.reused.total
-        return Timings(
-            cache_n=known,
-            shelf_n=sequence.reused.shelf,
-            splice_n=sequence.reused.splice,
-            prompt_n=max(min(sequence.evaluated, sequence.prompt_tokens) - known, 0),
-            prompt_ms=(first_token - admitted) * 1000,
-            predicted_n=sequence.generated,
-            predicted_ms=(now - first_token) * 1000,
-            queue_ms=(admitted - clocks.arrived) * 1000,
-            pauses=sequence.pauses,
-        )
 
     def _count_skipped(self, slices: tuple[Slice, ...]) -> None:
         served = {piece.id for piece in slices}

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingle_daemon.engine import devices
-from ingle_daemon.engine.batch import BatchItem, BatchViews
+from ingle_daemon.engine.batch import BatchItem, BatchWriter
 from ingle_daemon.engine.frames import Hello, KvType
 from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
 from ingle_daemon.errors import NoMemory, NoModel, UsageError
@@ -27,6 +27,7 @@ from ingle_daemon.fim.templates import FimIds
 from ingle_daemon.protocol import Sampling
 
 __all__ = [
+    "Interrupted",
     "OutOfCells",
     "Runner",
     "RunnerOptions",
@@ -37,7 +38,7 @@ __all__ = [
     "llama_version",
 ]
 
-_ALLOCATION_FAILED = -2  # ggml's status
+_NO_ROOM, _ABORTED, _ALLOCATION_FAILED = 1, 2, -2  # what llama_decode returns
 _WARNING = 3  # ggml's level, and 4 is an error
 _OF_MEMORY = ("out of memory", "allocat", "outofdevicememory", "outofhostmemory", "bad_alloc")
 _complaints: deque[str] = deque(maxlen=40)
@@ -68,6 +69,10 @@ class RunnerOptions:
 
 class OutOfCells(Exception):
     """The KV cache has no room for the batch; nothing of it was evaluated."""
+
+
+class Interrupted(Exception):
+    """`abort` ended the batch; nothing of it was evaluated."""
 
 
 class Vocabulary:
@@ -229,6 +234,9 @@ class Sampler:
         self._chain = self._grammar = None
 
 
+_ASKED_TO_ABORT = ctypes.cast(ctypes.CDLL(None).strlen, llama.ggml_abort_callback)
+"""llama.cpp calls it between any two operations, some hundred times a token, so that it may not need Python's lock:
+C's own strlen says 0, which is no, of an empty text, and 1 of one character."""
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -283,13 +291,18 @@ class Runner:
         self.batch = min(options.batch, self.n_ctx)
         self.exact = _kv_type(options) == llama.GGML_TYPE_Q8_0 and _on_cpu(options)
         """What a sequence computes depends on nothing but itself, provided that its cells stand in order."""
+        self.interruptible = _on_cpu(options)
+        """`abort` ends a batch at once."""
         self._ballast = options.slots
         self._context = _make_context(self._model, options, self.n_ctx, self.batch)
+        self._abort = ctypes.create_string_buffer(2)
+        llama.llama_set_abort_callback(self._context, _ASKED_TO_ABORT, self._abort)
         self._memory = llama.llama_get_memory(self._context)
         self.splices: bool = llama.llama_memory_can_shift(self._memory)
         """Cells can be lent from one sequence to another; not so in recurrent and hybrid models."""
         self._batch = llama.llama_batch_init(self.batch, 0, 1)
-        self._views = BatchViews(self._batch, self.batch)
+        self._writer = BatchWriter(self._batch, self.batch)
+        self._row_type = ctypes.c_float * self.vocab.size
         self.n_params: int = llama.llama_model_n_params(self._model)
         self.size_bytes: int = llama.llama_model_size(self._model)
         self.load_ms = (time.perf_counter() - begin) * 1000
@@ -340,21 +353,30 @@ class Runner:
     def decode(self, items: Sequence[BatchItem]) -> None:
         """Evaluate one batch. Outputs are numbered in the order in which the items ask for them.
 
-        Raises OutOfCells, after which nothing has changed, MemoryError, and RuntimeError when the backend fails.
+        Raises OutOfCells or Interrupted, after which nothing has changed, MemoryError, and RuntimeError when the
+        backend fails.
         """
-        self._batch.n_tokens = self._views.fill(items)
+        self._batch.n_tokens = self._writer.fill(items)
         result = llama.llama_decode(self._context, self._batch)
-        if result == 1:
+        if result == _NO_ROOM:
             raise OutOfCells
+        if result == _ABORTED:
+            raise Interrupted
         if result == _ALLOCATION_FAILED:
             raise MemoryError
         if result != 0:
             raise RuntimeError(f"llama_decode failed with {result}")
+        llama.llama_synchronize(self._context)  # a GPU goes on meanwhile, and nobody would know how long a step takes
+
+    def abort(self, yes: bool) -> None:
+        """From any thread: end the batch under way, and those that follow until this is taken back. On a CPU only."""
+        self._abort[0] = b"!" if yes else b"\0"
 
     def logits(self, output: int) -> npt.NDArray[np.float32]:
         """A view of the logits of output `output` of the last batch; the next decode overwrites it."""
-        pointer = llama.llama_get_logits_ith(self._context, self._views.rows[output])
-        return np.ctypeslib.as_array(pointer, shape=(self.vocab.size,))
+        first = llama.llama_get_logits_ith(self._context, self._writer.rows[output]).contents
+        row = self._row_type.from_address(ctypes.addressof(first))
+        return np.frombuffer(memoryview(row), np.float32)
 
     def sample(self, sampler: Sampler, output: int) -> int:
         """The next token after output `output` of the last batch."""
@@ -362,7 +384,7 @@ class Runner:
             return int(self.logits(output).argmax())
         if sampler.bound:
             return sampler.draw_allowed(self.logits(output))
-        return sampler.draw(self._context, self._views.rows[output])
+        return sampler.draw(self._context, self._writer.rows[output])
 
     def best_of(self, tokens: Sequence[int], output: int) -> int:
         """The most probable of `tokens` after output `output` of the last batch."""

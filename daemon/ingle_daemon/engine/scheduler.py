@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from operator import itemgetter
+from typing import NamedTuple, Protocol
 
 from ingle_daemon.protocol import Priority
 
@@ -63,14 +64,12 @@ def plan(runnable: Sequence[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
     if not runnable:
         return ()
     best = min(RANK[sequence.priority] for sequence in runnable)
-    wishes = sorted(
-        (_wish(sequence, RANK[sequence.priority] == best, capacity) for sequence in runnable),
-        key=lambda wish: (wish.urgency, 0 if wish.decoding else wish.count),
-    )
+    wishes = [_wish(sequence, RANK[sequence.priority] == best, capacity) for sequence in runnable]
+    wishes.sort(key=_BY_URGENCY)
     served: list[Slice] = []
     batch_left, prefill_left = capacity.batch, capacity.prefill
     for wish in wishes:
-        count = min(wish.count, batch_left, batch_left if wish.decoding else prefill_left)
+        count = min(wish.tokens, batch_left, batch_left if wish.decoding else prefill_left)
         if count:
             served.append(Slice(wish.id, count))
             batch_left -= count
@@ -78,19 +77,24 @@ def plan(runnable: Sequence[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
     return tuple(served)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """What a sequence would take if the batch were its own; lower `urgency` is served first."""
+class _Wish(NamedTuple):
+    """What a sequence would take if the batch were its own. Lower `urgency` is served first, then what is short."""
 
-    id: int
-    count: int
     urgency: int
+    prefill: int
+    """Tokens of a prompt; none once it decodes."""
+    id: int
+    tokens: int
     decoding: bool
+
+
+_BY_URGENCY = itemgetter(0, 1)
 
 
 def _wish(sequence: Runnable, is_best: bool, capacity: Capacity) -> _Wish:
     starved = sequence.skipped >= capacity.patience
     urgency = -1 if starved else RANK[sequence.priority]
-    if is_best or (capacity.wide_is_cheap and sequence.decoding):
-        return _Wish(sequence.id, sequence.pending, urgency, sequence.decoding)
-    return _Wish(sequence.id, 1 if starved else 0, urgency, sequence.decoding)
+    decoding, count = sequence.decoding, int(starved)
+    if is_best or (capacity.wide_is_cheap and decoding):
+        count = sequence.pending
+    return _Wish(urgency, 0 if decoding else count, sequence.id, count, decoding)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ingle_daemon.engine.draft import PromptLookup
+from ingle_daemon.engine.draft import PromptLookup, StepTimes
 from ingle_daemon.engine.heal import Healing
 from ingle_daemon.engine.splice import HEAD
 from ingle_daemon.engine.text import TextStream
-from ingle_daemon.protocol import Limits, Priority, Sampling
+from ingle_daemon.protocol import Limits, Priority, Sampling, StopReason, Timings
 
 __all__ = ["Clocks", "Sequence"]
 
@@ -99,11 +99,11 @@ class Sequence:
     def prompt(self) -> list[int]:
         return self.tokens[: self.prompt_tokens]
 
-    def guess(self) -> None:
-        """Draft what may follow the token drawn last, which is all that is left to evaluate."""
+    def guess(self, times: StepTimes) -> None:
+        """Draft what may follow the token drawn last, which is all that is left to evaluate, where that pays."""
         left = self.max_new - self.generated - 1
         free = self.decoding and self.healing.done and left > 0
-        self.draft = self.lookup.propose(self.tokens, left) if free else []
+        self.draft = self.lookup.propose(self.tokens, left, times) if free else []
 
     def enter(self, slot: int, evaluated: int) -> None:
         """Run in `slot`, which holds the first `evaluated` tokens."""
@@ -119,3 +119,33 @@ class Sequence:
         """The cache holds nothing of it any more."""
         self.slot, self.evaluated, self.shift, self.hold, self.splice = -1, 0, 0, 0, False
         self.draft = []
+
+    def reason_to_stop(self, now: float) -> StopReason | None:
+        """Why the token drawn last was the last, if it was. `now` on the clock of `clocks`."""
+        if self.text.stopped:
+            return "stop"
+        if self.text.dedented:
+            return "indent"
+        if self.generated >= self.max_new:
+            return "limit"
+        limit = self.limits.time_ms
+        if limit is not None and self.text.lines and (now - self.clocks.first_token) * 1000 > limit:
+            return "time"
+        return None
+
+    def timings(self, now: float) -> Timings:
+        """What it cost so far; what has not begun took no time."""
+        admitted = self.clocks.admitted or now
+        first_token = self.clocks.first_token or now
+        known = self.reused.total
+        return Timings(
+            cache_n=known,
+            shelf_n=self.reused.shelf,
+            splice_n=self.reused.splice,
+            prompt_n=max(min(self.evaluated, self.prompt_tokens) - known, 0),
+            prompt_ms=(first_token - admitted) * 1000,
+            predicted_n=self.generated,
+            predicted_ms=(now - first_token) * 1000,
+            queue_ms=(admitted - self.clocks.arrived) * 1000,
+            pauses=self.pauses,
+        )

@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from ingle_daemon.engine import frames, selftest
 from ingle_daemon.engine.cache import Cache
-from ingle_daemon.engine.calibrate import decode_rate, infill_budget, prefill_rate, wide_is_cheap
+from ingle_daemon.engine.calibrate import infill_budget, prefill_rate, step_times
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
@@ -90,7 +90,8 @@ class Worker:
         template = ChatTemplate(templates, special=vocab.special_spellings())
         self._fim, self._note = self._choose_template(load)
         vocab.end_at(self._fim.ends)
-        self._rates = prefill_rate(self._runner), decode_rate(self._runner)
+        times = step_times(self._runner)
+        self._rates = prefill_rate(self._runner), 1 / times.single
         budget = load.fim_tokens or infill_budget(*self._rates, load.fim_seconds)
         self._preparer = Preparer(vocab, template, self._fim, self._runner.n_ctx, infill_budget=budget)
         self._snapshot = Path(load.snapshots) / _key(load)
@@ -99,7 +100,8 @@ class Worker:
         self._engine = Engine(
             self._runner,
             Cache(self._runner, KvTable(_SLOTS, self._runner.n_ctx, append_only=self._runner.exact), shelf),
-            Capacity(self._runner.batch, prefill=self._runner.batch, wide_is_cheap=wide_is_cheap(self._runner)),
+            Capacity(self._runner.batch, prefill=self._runner.batch, wide_is_cheap=times.wide_is_cheap),
+            times,
             self._emit,
             splice=load.splice,
         )
@@ -132,6 +134,7 @@ class Worker:
             self._commands.put(lambda: self._preparing.add(frame.id))
             self._pool.submit(self._prepare, frame, arrived)
         elif isinstance(frame, frames.Cancel):
+            self._engine.interrupts.leaving(frame.id)
             self._commands.put(lambda: self._cancel(frame.id))
         elif isinstance(frame, frames.Stop):
             self._commands.put(self._stop)
@@ -153,6 +156,7 @@ class Worker:
             error = _translated(exc).to_wire()
             self._commands.put(lambda: self._refuse(frame.id, error))
             return
+        self._engine.interrupts.coming(frame.id, frame.request.priority)
         self._commands.put(lambda: self._submit(frame.id, frame.request, prepared, arrived))
 
     def _answer(self, frame: frames.Count | frames.Tokenize | frames.Render | frames.Detokenize) -> None:
@@ -185,6 +189,7 @@ class Worker:
         self._preparing.discard(request_id)
         if request_id in self._cancelled:
             self._cancelled.discard(request_id)
+            self._engine.interrupts.settled(request_id)
             self._emit(request_id, Done("cancelled"))
             return
         self._engine.submit(request_id, request, prepared, arrived)
