@@ -4,7 +4,8 @@ Random cursor positions in the standard library's files. A prompt is evaluated a
 then completed as it is now, greedily: with the suffix lent, and with all of it evaluated. Exact evaluations do not all
 agree either: beside it stands the same prompt, exact, with the cache in f16 instead of q8_0. What the two exact ones
 disagree in is the model's indecision, which no reuse of cells can be better than. How undecided it was is printed too:
-where two answers part, by how much the exact evaluation prefers its own token to the other's.
+where two answers part, by how much the exact evaluation prefers its own token to the other's. The rows by tokens typed
+tell whether evaluating the suffix again sooner would help.
 
 The model is the starter with fill-in-the-middle tokens named in it, or the one that FIM_MODEL names; prompts are in
 prefix-suffix-middle order whatever it was trained on.
@@ -34,6 +35,8 @@ from ingle_daemon.protocol import InfillPrompt
 PREFIX_CHARS, SUFFIX_CHARS = 900, 500
 TYPED_CHARS = (1, 40)
 """Since the suffix was evaluated exactly: more is rare before typing pauses."""
+DRIFTS = ((1, 3), (4, 8), (9, 64))
+"""The same in tokens, for the rows by how much was typed."""
 ANSWER = 24
 
 
@@ -56,6 +59,7 @@ class Outcome:
     other_gap: float | None
     evaluated: int
     spliced: bool
+    drift: int
 
 
 def main() -> None:
@@ -65,15 +69,21 @@ def main() -> None:
     rng = random.Random(1)
     outcomes = [_complete(runner, other, _position(runner, rng)) for _ in range(options.rounds)]
     lent = [outcome for outcome in outcomes if outcome.spliced]
+    by_drift = {(low, high): [one for one in lent if low <= one.drift <= high] for low, high in DRIFTS}
     report.show(
         f"{len(lent)} of {len(outcomes)} positions on lent cells; {model.name}",
         [
-            _row("lent suffix against exact", [(one.lent, one.exact, one.lent_gap) for one in lent]),
+            _lent_row("lent suffix against exact", lent),
+            *(_lent_row(f"{low} to {high} tokens typed", some) for (low, high), some in by_drift.items() if some),
             _row("exact, f16 cache against q8_0", [(one.other_exact, one.exact, one.other_gap) for one in lent]),
         ],
         as_json=options.as_json,
         remarks=[f"tokens evaluated with the suffix lent: median {statistics.median(o.evaluated for o in lent)}"],
     )
+
+
+def _lent_row(name: str, outcomes: list[Outcome]) -> report.Row:
+    return _row(name, [(one.lent, one.exact, one.lent_gap) for one in outcomes])
 
 
 def _row(name: str, pairs: list[tuple[str, str, float | None]]) -> report.Row:
@@ -82,11 +92,16 @@ def _row(name: str, pairs: list[tuple[str, str, float | None]]) -> report.Row:
     gaps = [gap for _, _, gap in pairs if gap is not None]
     return {
         "": name,
-        "identical": sum(a == b for a, b, _ in pairs) / len(pairs),
-        "same first line": sum(lines) / len(pairs),
-        "same first character": sum(characters) / len(pairs),
+        "positions": len(pairs),
+        "identical": _share([a == b for a, b, _ in pairs]),
+        "same first line": _share(lines),
+        "same first character": _share(characters),
         "logits apart where they part": report.Spread.of(gaps) if gaps else None,
     }
+
+
+def _share(same: list[bool]) -> float:
+    return round(sum(same) / len(same), 3)
 
 
 def _first_line(text: str) -> str:
@@ -119,6 +134,7 @@ def _prompt(runner: Runner, prefix: str, suffix: str) -> tuple[list[int], int]:
 
 def _complete(runner: Runner, other: Runner, position: Position) -> Outcome:
     now, joint = position.now
+    before, _ = position.before
     bench = Bench(runner)
     bench.answer(0, *position.before, answer=0)
     lent = bench.answer(1, now, joint, ANSWER)
@@ -132,6 +148,7 @@ def _complete(runner: Runner, other: Runner, position: Position) -> Outcome:
         _gap(bench, now, exact, other_exact),
         bench.timings[1].prompt_n,
         bench.timings[1].splice_n > 0,
+        joint - common_prefix(before, now),
     )
 
 

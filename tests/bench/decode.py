@@ -11,6 +11,7 @@ cores, most of it to fill the caches to the depth.
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -67,9 +68,9 @@ def measure(peer: str | None, rounds: int) -> tuple[Rates, Rates]:
 def _measure_ours(engine: BareEngine, tokens: list[int], place: tuple[int, KvName], runs: int, rates: Rates) -> None:
     depth, kv_type = place
     head = tokens[:depth]
-    for run in range(runs):
-        fresh = DEPTHS[-1] + (run + 1) * PREFILL  # nothing that stands in the cache already
-        rates["prefill", depth, kv_type].append(engine.prefill(head + tokens[fresh : fresh + PREFILL]))
+    for _ in range(runs):
+        fresh = random.choices(tokens, k=PREFILL)  # nothing that stands in the cache already
+        rates["prefill", depth, kv_type].append(engine.prefill(head + fresh))
         rates["decode", depth, kv_type].append(engine.decode(head or tokens[:1], DECODE))
 
 
