@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
@@ -185,6 +186,22 @@ def fim_model() -> Path:
     if not target.exists():
         partial = target.with_name(f"{target.name}.{os.getpid()}")
         _write_fim_copy(source, partial)
+        partial.replace(target)
+    return target
+
+
+def k_quantized_model() -> Path:
+    """The starter, quantized again as most models come: Q4_K where the shape allows it. Kept in the cache."""
+    import llama_cpp  # takes longer than most tests, and few need it
+
+    source = starter_model()
+    target = cache_dir() / "SmolLM2-135M-Instruct.Q4_K_M.gguf"
+    if not target.exists():
+        partial = target.with_name(f"{target.name}.{os.getpid()}")
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype, params.allow_requantize = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M, True
+        failed = llama_cpp.llama_model_quantize(str(source).encode(), str(partial).encode(), ctypes.byref(params))
+        assert not failed
         partial.replace(target)
     return target
 

@@ -317,6 +317,7 @@ class Daemon:
             threads=engine.threads,
             gpu_layers=engine.gpu_layers,
             kv_type=engine.kv_type,
+            exact=engine.exact,
             splice=engine.splice == "auto",
             fim=engine.fim,
             fim_tokens=engine.fim_tokens,

@@ -32,7 +32,7 @@ _AT_ONCE = ("offline", "api", "privacy", "budget", "tasks", "ask", "completion")
 _AT_LOAD = frozenset(
     f"engine.{name}"
     for name in (
-        *("model", "context", "threads", "gpu_layers", "kv_type", "batch", "splice"),
+        *("model", "context", "threads", "gpu_layers", "kv_type", "exact", "batch", "splice"),
         *("fim", "fim_tokens", "fim_seconds"),
     )
 )

@@ -156,7 +156,8 @@ class Engine:
         return bool(sequences) and reading and self.interrupts.begin("ask", frozenset(self._running))
 
     def _plan(self, *, long: bool) -> tuple[Slice, ...]:
-        if self._times.guessing_pays:
+        # What is guessed is evaluated beside other tokens, and may not make the answer another one for a little speed.
+        if self._times.guessing_pays and (self._runner.exact or self._times.wide_is_cheap):
             for run in self._running.values():
                 run.sequence.guess(self._times)
         sequences = [run.sequence for run in self._running.values()]

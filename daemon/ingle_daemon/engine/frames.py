@@ -85,6 +85,8 @@ class Load(_Frame, frozen=True, tag="load"):
     """What the file must be; None where it may be any."""
     chat: bool = True
     """It is to answer questions, not only to complete."""
+    exact: bool = False
+    """Answers may not depend on what else runs, even where that costs speed."""
 
 
 class Stop(_Frame, frozen=True, tag="stop"):

@@ -65,6 +65,8 @@ class RunnerOptions:
     kv_type: KvType
     batch: int
     slots: int
+    repack: bool = True
+    """Let llama.cpp rearrange the weights for faster multiplication, where it knows how."""
 
 
 class OutOfCells(Exception):
@@ -290,7 +292,8 @@ class Runner:
         self.n_ctx = min(options.context, self.n_ctx_train)
         self.batch = min(options.batch, self.n_ctx)
         self.exact = _kv_type(options) == llama.GGML_TYPE_Q8_0 and _on_cpu(options)
-        """What a sequence computes depends on nothing but itself, provided that its cells stand in order."""
+        """What a sequence computes depends on nothing but itself, provided that its cells stand in order, and that the
+        weights are multiplied in one way whatever the batch (`opening.py` finds out)."""
         self.interruptible = _on_cpu(options)
         """`abort` ends a batch at once."""
         self._ballast = options.slots
@@ -443,6 +446,7 @@ def _was_memory() -> bool:
 
 def _load_model(options: RunnerOptions) -> Any:
     params = llama.llama_model_default_params()
+    params.use_extra_bufts = options.repack
     params.n_gpu_layers = options.gpu_layers if options.gpu_layers >= 0 else 999
     _complaints.clear()
     model = llama.llama_model_load_from_file(options.path.encode(), params)

@@ -29,8 +29,9 @@ from ingle_daemon.engine.calibrate import infill_budget, prefill_rate, step_time
 from ingle_daemon.engine.chat import ChatTemplate
 from ingle_daemon.engine.engine import Engine
 from ingle_daemon.engine.kv import KvTable
+from ingle_daemon.engine.opening import open_model
 from ingle_daemon.engine.prepare import Prepared, Preparer
-from ingle_daemon.engine.runner import Runner, RunnerOptions, hello, llama_version
+from ingle_daemon.engine.runner import RunnerOptions, hello, llama_version
 from ingle_daemon.engine.scheduler import Capacity
 from ingle_daemon.engine.shelf import Shelf, read_snapshot, write_snapshot
 from ingle_daemon.engine.template_process import TemplateProcess
@@ -46,6 +47,7 @@ _PREPARERS = 2
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SHELF_BYTES = 1 << 30
 _SNAPSHOT_BYTES = 512 << 20
+_INEXACT = "[engine] exact: not possible with this model here, answers depend in their rounding on what else runs"
 
 
 class Outbox:
@@ -74,7 +76,7 @@ class Worker:
         gguf.check(Path(load.path))
         templates = TemplateProcess()  # it starts while the model loads
         self._threads = load.threads or default_threads()
-        self._runner = Runner(
+        self._runner = open_model(
             RunnerOptions(
                 path=load.path,
                 context=load.context,
@@ -83,12 +85,15 @@ class Worker:
                 kv_type=load.kv_type,
                 batch=load.batch,
                 slots=_SLOTS,
-            )
+            ),
+            exact=load.exact,
         )
         vocab = self._runner.vocab
         templates.compile(self._runner.chat_template, bos=vocab.spelling(vocab.bos), eos=vocab.spelling(vocab.eos))
         template = ChatTemplate(templates, special=vocab.special_spellings())
-        self._fim, self._note = self._choose_template(load)
+        self._fim, note = self._choose_template(load)
+        inexact = load.exact and not self._runner.exact
+        self._note = "; ".join(filter(None, (note, _INEXACT if inexact else "")))
         vocab.end_at(self._fim.ends)
         times = step_times(self._runner)
         self._rates = prefill_rate(self._runner), 1 / times.single
@@ -255,7 +260,8 @@ def _key(load: frames.Load) -> str:
     path = Path(load.path)
     with path.open("rb") as file:
         digest.update(file.read(1 << 20))  # the metadata; the whole of a large model would take seconds
-    for fact in (path.stat().st_size, path.stat().st_mtime_ns, load.kv_type, bool(load.gpu_layers), llama_version()):
+    size, changed = path.stat().st_size, path.stat().st_mtime_ns
+    for fact in (size, changed, load.kv_type, load.exact, bool(load.gpu_layers), llama_version()):
         digest.update(f"|{fact}".encode())
     return digest.hexdigest()[:32]
 
