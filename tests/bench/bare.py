@@ -87,7 +87,7 @@ class BareEngine:
         template = ChatTemplate(sandbox, special=vocab.special_spellings())
         self._preparer = Preparer(vocab, template, CONTINUATION, self._runner.n_ctx, infill_budget=2048)
         self._batch = options.batch
-        self._times = step_times(self._runner) if guesses else StepTimes(1.0, shared=0.0)
+        self.times = step_times(self._runner) if guesses else StepTimes(1.0, shared=0.0)
         self._events: list[tuple[float, Event]] = []
         self._skipped = 0.0
         self.forget()
@@ -97,7 +97,7 @@ class BareEngine:
         self._runner.clear()
         capacity = Capacity(batch=self._batch, prefill=self._batch)
         table = KvTable(1, self._runner.n_ctx, append_only=self._runner.exact)
-        times = replace(self._times)  # it learns
+        times = replace(self.times)  # it learns
         self._engine = Engine(
             self._runner, Cache(self._runner, table, Shelf(_SHELF_BYTES)), capacity, times, self._on_event
         )

@@ -21,6 +21,7 @@ from pathlib import Path
 import support
 from bench import report
 from bench.bare import BareEngine, as_worker, source_text
+from ingle_daemon.engine.draft import StepTimes
 from ingle_daemon.protocol import Delta, TokenPrompt
 
 ORIGINAL, BEGUN, ANSWER = 320, 80, 200
@@ -50,7 +51,12 @@ def main() -> None:
     rows = [
         _row(name, plain, guessing, [next(prompts) for _ in range(options.rounds)]) for name, prompts in kinds.items()
     ]
-    report.show(f"{model.name}, tokens a second, median (lowest..highest)", rows, as_json=options.as_json)
+    report.show(
+        f"{model.name}, tokens a second, median (lowest..highest)",
+        rows,
+        as_json=options.as_json,
+        remarks=[_cost(guessing.times)],
+    )
 
 
 def _row(name: str, plain: BareEngine, guessing: BareEngine, prompts: list[list[int]]) -> report.Row:
@@ -69,6 +75,12 @@ def _row(name: str, plain: BareEngine, guessing: BareEngine, prompts: list[list[
         "ratio": report.Spread.of([b.rate / a.rate for a, b in zip(without, with_guesses, strict=True)]),
         "ratio of all": round(seconds / guessed_seconds, 2),
     }
+
+
+def _cost(times: StepTimes) -> str:
+    """What a token costs beside the last one, as the engine found it."""
+    more = (times.wide(2) - times.single) / times.single
+    return f"a token in company costs {more:.2f} of one alone, measured when the model was loaded"
 
 
 def _answer(engine: BareEngine, prompt: list[int]) -> Answered:
