@@ -384,7 +384,8 @@ class Engine:
         run.sampler.close()
         self._idle_since = self._clock()
         if sequence.drift:
-            self._refresh.after(sequence.clocks.arrived, Stale(sequence.prompt, sequence.joint, sequence.drift))
+            stale = Stale(sequence.prompt, sequence.joint, sequence.drift)
+            self._refresh.after(sequence.clocks.arrived, stale, self._pace.seconds(len(stale.tokens) - stale.joint))
 
     def _count_skipped(self, slices: tuple[Slice, ...]) -> None:
         served = {piece.id for piece in slices}

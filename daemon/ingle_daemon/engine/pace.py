@@ -28,6 +28,10 @@ class Pace:
         self._seconds_a_token = 0.0
         self._uninterrupted = LONG_S
 
+    def seconds(self, tokens: int) -> float | None:
+        """What it takes to evaluate so many tokens of a prompt; None while nothing is known."""
+        return tokens * self._seconds_a_token or None
+
     @property
     def slice(self) -> int:
         """Tokens of prompts for one step."""

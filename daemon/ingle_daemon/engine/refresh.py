@@ -1,4 +1,4 @@
-"""When a lent suffix is evaluated exactly: once typing pauses, or between keystrokes when much was typed. Pure.
+"""When a lent suffix is evaluated exactly: once typing pauses, or between keystrokes when that is cheap. Pure.
 
 The clock is passed in. What is begun goes on while the person types, in the gaps between completions: a suffix that is
 a few tokens behind is worth more than one that is never finished.
@@ -12,8 +12,11 @@ __all__ = ["PAUSE_S", "Refresh", "Stale"]
 
 PAUSE_S = 0.7
 """Who types leaves less than this between two keys; who reads what was suggested takes longer."""
-_MUCH = 12
-"""Tokens typed since the suffix was evaluated, past which no pause is waited for."""
+_LITTLE, _MUCH = 2, 12
+"""Tokens typed since the suffix was evaluated, past which no pause is waited for: where evaluating it takes no time,
+and where it takes long."""
+_TOKENS_A_SECOND = 8
+"""What lies between follows what it takes. Somebody writes three tokens a second, so that a third of the time goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,11 @@ class Refresh:
         self._stale: Stale | None = None
         self._due = 0.0
 
-    def after(self, typed_at: float, stale: Stale) -> None:
-        """`stale` was asked for at `typed_at` and is completed."""
+    def after(self, typed_at: float, stale: Stale, seconds: float | None) -> None:
+        """`stale` was asked for at `typed_at` and is completed; to evaluate it takes `seconds`, if that is known."""
         self._stale = stale
-        self._due = typed_at if stale.drift > _MUCH else typed_at + PAUSE_S
+        much = _MUCH if seconds is None else min(max(int(seconds * _TOKENS_A_SECOND), _LITTLE), _MUCH)
+        self._due = typed_at if stale.drift > much else typed_at + PAUSE_S
 
     def forget(self) -> None:
         """Somebody types on; what was asked for before counts no more."""
