@@ -35,7 +35,7 @@ class Bench:
         self.timings: dict[int, Timings] = {}
         self.now = 0.0
         runner.clear()
-        self.table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact)
+        self.table = KvTable(SLOTS, runner.n_ctx, append_only=runner.exact, rewinds=runner.rewinds)
         cache = Cache(runner, self.table, Shelf(shelf_bytes))
         capacity = Capacity(runner.batch, prefill=runner.batch, wide_is_cheap=wide_is_cheap)
         times = StepTimes(single=0.01, shared=0.01 if wide_is_cheap else 0.0)

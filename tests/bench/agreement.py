@@ -23,6 +23,7 @@ from pathlib import Path
 
 import support
 from bench import report
+from bench.bare import as_worker
 from engines import SLOTS, Bench
 from ingle_daemon.engine.frames import KvType
 from ingle_daemon.engine.runner import Runner, RunnerOptions
@@ -64,6 +65,7 @@ class Outcome:
 
 def main() -> None:
     options = report.options("Completions on lent suffix cells against exact ones.", rounds=300)
+    as_worker()
     model = Path(os.environ.get("FIM_MODEL") or support.fim_model())
     runner, other = _runner(model, "q8_0"), _runner(model, "f16")
     rng = random.Random(1)

@@ -68,12 +68,22 @@ def test_what_a_token_costs_in_company_follows_the_length_of_the_text() -> None:
     assert times.wide(9) == pytest.approx(0.031)
     assert times.guessing_pays
     for _ in range(40):
-        times.learn(0.025)
+        times.learn(1, 0.025)
     assert times.wide(9) == pytest.approx(0.025 + 8 * 0.021, rel=0.01)
     assert not times.guessing_pays
 
 
 def test_a_clock_that_stands_still_teaches_nothing() -> None:
     times = StepTimes(0.01, shared=0.005)
-    times.learn(0.0)
+    times.learn(1, 0.0)
     assert times == HALF
+
+
+def test_what_a_busy_machine_said_when_the_model_was_loaded_is_corrected() -> None:
+    """Single steps were held up: a token in company seemed to cost nothing."""
+    times = StepTimes(single=0.4, shared=0.4)
+    for _ in range(60):
+        times.learn(1, 0.0187)
+        times.learn(9, 0.0561)
+    assert times.shared == pytest.approx(0.014, rel=0.05)
+    assert times.best_guess(0, LONGEST) < LONGEST

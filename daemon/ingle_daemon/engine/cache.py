@@ -100,9 +100,10 @@ class Cache:
 
     def reserve(self, slot: int, tokens: int, more: int) -> bool:
         """Room in `slot` for `tokens`, and `more` while it is about it; False when there is none."""
-        if self._table.room(slot) >= tokens:
+        room = self._table.room(slot)
+        if room >= tokens:
             return True
-        edits = self._table.grow(slot, max(tokens, more))
+        edits = self._table.grow(slot, max(tokens, more) - room)
         if edits is None:
             return False
         self._apply(edits)
@@ -167,7 +168,7 @@ class Cache:
         """
 
         def worth(tokens: list[int]) -> int:
-            shared = common_prefix(tokens, prompt)
+            shared = self._table.reusable(tokens, prompt)
             return shared if self._table.has_room(len(tokens) + len(prompt) - shared + headroom) else 0
 
         return self._put_back(worth, more_than=self._table.longest_prefix(prompt))

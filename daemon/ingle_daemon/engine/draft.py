@@ -63,7 +63,7 @@ class PromptLookup:
 class StepTimes:
     """How long a step takes, in seconds: with a `single` token, and how much of that is `shared` by all in it.
 
-    `shared` is the model's weights being read, which does not change; a single step becomes longer as the text does.
+    `shared` is the model's weights being read, which hardly changes; a single step becomes longer as the text does.
     """
 
     single: float
@@ -84,10 +84,15 @@ class StepTimes:
         """It would, of what is certain."""
         return 2 / self.wide(2) > _GAIN / self.single
 
-    def learn(self, seconds: float) -> None:
-        """A step of one token took so long, on a clock that moves."""
-        if seconds > 0:
+    def learn(self, tokens: int, seconds: float) -> None:
+        """A step of so many took so long, on a clock that moves. Steps of many tokens say nothing of guesses."""
+        if seconds <= 0 or tokens > LONGEST + 1:
+            return
+        if tokens == 1:
             self.single = _MEMORY * self.single + (1 - _MEMORY) * seconds
+        else:
+            newest = StepTimes.measured(self.single, seconds, tokens).shared
+            self.shared = _MEMORY * self.shared + (1 - _MEMORY) * newest
 
     def wide(self, tokens: int) -> float:
         """Seconds of a step of so many."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ingle_daemon.engine.batch import BatchItem
 from ingle_daemon.engine.cache import Cache
-from ingle_daemon.engine.draft import StepTimes
+from ingle_daemon.engine.draft import LONGEST, StepTimes
 from ingle_daemon.engine.frames import OWN
 from ingle_daemon.engine.heal import Healing
 from ingle_daemon.engine.interrupt import Interrupts
@@ -93,7 +93,7 @@ class Engine:
         if request.priority == "completion":
             self._type_on(prepared)
         sequence = self._queue(request_id, request, prepared, arrived)
-        self.interrupts.settled(request_id)
+        self.interrupts.arrived(request_id)
         self._emit(request_id, Started(sequence.prompt_tokens, self._runner.n_ctx))
 
     def _queue(self, request_id: int, request: GenerateRequest, prepared: Prepared, arrived: float) -> Sequence:
@@ -119,7 +119,7 @@ class Engine:
 
     def cancel(self, request_id: int) -> None:
         """End a request; what it evaluated stays for reuse. Unknown ids have ended already."""
-        self.interrupts.settled(request_id)
+        self.interrupts.left(request_id)
         if running := self._running.get(request_id):
             self._finish(running, "cancelled")
         for run in [run for run in self._waiting if run.sequence.id == request_id]:
@@ -153,13 +153,19 @@ class Engine:
             return False
         sequences = [run.sequence for run in self._running.values() if run.sequence.priority != "warm-up"]
         reading = all(sequence.priority == "ask" and not sequence.decoding for sequence in sequences)
-        return bool(sequences) and reading and self.interrupts.begin("ask", frozenset(self._running))
+        return (
+            bool(sequences)
+            and reading
+            and self.interrupts.begin("ask", frozenset(sequence.id for sequence in sequences))
+        )
 
     def _plan(self, *, long: bool) -> tuple[Slice, ...]:
         # What is guessed is evaluated beside other tokens, and may not make the answer another one for a little speed.
-        if self._times.guessing_pays and (self._runner.exact or self._times.wide_is_cheap):
+        if self._times.guessing_pays and (self._runner.exact or self._capacity.wide_is_cheap):
+            left = LONGEST if self._runner.rewinds else 0
             for run in self._running.values():
-                run.sequence.guess(self._times)
+                run.sequence.guess(self._times, left)
+                left -= len(run.sequence.draft)
         sequences = [run.sequence for run in self._running.values()]
         in_background = all(sequence.priority == "warm-up" for sequence in sequences)
         prefill = self._pace.background_slice if in_background else self._pace.slice
@@ -194,7 +200,7 @@ class Engine:
 
     def _enter(self, run: _Run) -> bool:
         sequence = run.sequence
-        headroom = min(sequence.max_new, _HEADROOM)
+        headroom = min(sequence.prompt_tokens + sequence.max_new - len(sequence.tokens), _HEADROOM)
         admission = self._cache.admit(sequence.tokens, headroom, spare_suffix=sequence.joint > 0)
         if admission is None and self._cache.compactable:
             self._compact(keep_idle=False)
@@ -225,17 +231,23 @@ class Engine:
 
     def _make_room(self, slices: tuple[Slice, ...]) -> tuple[Slice, ...]:
         """Promise every slice its cells; where there are none, the least urgent sequence leaves."""
+        promised = []
         for piece in slices:
+            count = piece.count
             while run := self._running.get(piece.id):
                 sequence = run.sequence
                 left = sequence.prompt_tokens + sequence.max_new - sequence.evaluated
-                if self._cache.reserve(sequence.slot, piece.count, min(_HEADROOM, left)):
+                if self._cache.reserve(sequence.slot, count, min(_HEADROOM, left)):
                     break
-                if self._cache.compactable:
+                if sequence.draft:  # nobody makes room for a guess
+                    sequence.draft = []
+                    count = min(count, sequence.pending)
+                elif self._cache.compactable:
                     self._compact(keep_idle=False)
                 else:
                     self._preempt(max(self._running.values(), key=_urgency))
-        return tuple(piece for piece in slices if piece.id in self._running)
+            promised.append(Slice(piece.id, count))
+        return tuple(piece for piece in promised if piece.id in self._running)
 
     def _compact(self, *, keep_idle: bool) -> None:
         runs = sorted(self._running.values(), key=_urgency)
@@ -310,8 +322,7 @@ class Engine:
 
     def _learn(self, tokens: int, seconds: float) -> None:
         self._pace.learn(tokens, seconds)
-        if tokens == 1:
-            self._times.learn(seconds)
+        self._times.learn(tokens, seconds)
 
     def _sample(self, slices: tuple[Slice, ...]) -> None:
         """Draw tokens for every sequence whose last known token was in the batch."""

@@ -4,7 +4,7 @@ A long prompt is evaluated fastest in large slices, but a step holds up whoever 
 while nobody else is there, and whoever then comes, or leaves, interrupts it; what it evaluated is lost, and evaluated
 again.
 
-Announcing comes first, queueing after it: what is announced and not settled keeps the next steps short, so that no
+Announcing comes first, queueing after it: what is announced and has not happened keeps the next steps short, so that no
 request can slip in between two looks at the queue and wait for a long one.
 """
 
@@ -53,8 +53,13 @@ class Interrupts:
             self._leaving.add(request_id)
             self._interrupt()
 
-    def settled(self, request_id: int) -> None:
-        """What was announced of a request has happened."""
+    def arrived(self, request_id: int) -> None:
+        """It is submitted. That it is about to be cancelled may have been announced all the same."""
+        with self._lock:
+            self._coming.pop(request_id, None)
+
+    def left(self, request_id: int) -> None:
+        """It is cancelled."""
         with self._lock:
             self._coming.pop(request_id, None)
             self._leaving.discard(request_id)

@@ -8,6 +8,9 @@ An `append_only` table never gives a freed cell out again before everything is c
 stand in the order of its tokens, whatever else came and went, and attention adds them up in that order: the same sum to
 the last bit as if it had run alone.
 
+A table that does not `rewind` is that of a recurrent or hybrid model, whose state cannot be taken back to an earlier
+token: a resident is reused as a whole, or not at all.
+
 A slot may be `joined`: a prefix of its own and a block of cells lent by another slot (`splice`). It lasts as long as
 its request, and nobody reuses anything of it: every other resident is exact.
 """
@@ -87,11 +90,12 @@ _SUFFIX_WORTH_KEEPING = 16
 class KvTable:
     """The residents of all slots. Mutating methods return the edits that bring the real cache to the same state."""
 
-    def __init__(self, slots: int, cells: int, *, append_only: bool = False) -> None:
+    def __init__(self, slots: int, cells: int, *, append_only: bool = False, rewinds: bool = True) -> None:
         self.cells = cells
         self.garbage = 0
         """Cells that are free but not given out again before `compact`."""
         self._append_only = append_only
+        self._rewinds = rewinds
         self._residents = [Resident(slot) for slot in range(slots)]
         self._owners: Counter[int] = Counter()
         self._new_cell = count()
@@ -131,7 +135,8 @@ class KvTable:
     def retract(self, slot: int, length: int) -> None:
         """The last tokens decoded in `slot` were a guess; the first `length` stay."""
         resident = self._residents[slot]
-        resident.reserved += len(resident.tokens) - length
+        if not self._append_only:  # else their cells are not to be had again
+            resident.reserved += len(resident.tokens) - length
         self._shorten(resident, length)
 
     def grow(self, slot: int, count: int) -> tuple[Edit, ...] | None:
@@ -222,6 +227,11 @@ class KvTable:
         """Tokens of `prompt` that the best resident holds."""
         return self._sources(prompt)[0][1]
 
+    def reusable(self, tokens: list[int], prompt: list[int]) -> int:
+        """How many of evaluated `tokens` `prompt` can go on from; its last token is to be evaluated in any case."""
+        shared = min(common_prefix(tokens, prompt), len(prompt) - 1)
+        return shared if self._rewinds or shared == len(tokens) else 0
+
     def room(self, slot: int) -> int:
         """Tokens that `slot` may still grow by without asking."""
         return self._residents[slot].reserved
@@ -238,7 +248,7 @@ class KvTable:
         may do, whose cells are there to stay.
         """
         exact = (held for held in self._residents if not held.joined)
-        lengths = [(held, min(common_prefix(held.tokens, prompt), len(prompt) - 1)) for held in exact]
+        lengths = [(held, self.reusable(held.tokens, prompt)) for held in exact]
         useful = sorted((pair for pair in lengths if pair[1] > 0), key=lambda pair: (-pair[1], pair[0].busy))
         return [*useful, (None, 0)]
 

@@ -291,17 +291,19 @@ class Runner:
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(self._model)
         self.n_ctx = min(options.context, self.n_ctx_train)
         self.batch = min(options.batch, self.n_ctx)
-        self.exact = _kv_type(options) == llama.GGML_TYPE_Q8_0 and _on_cpu(options)
+        self.rewinds = not (llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model))
+        """What was evaluated last can be taken back: there is a cell for every token, not one state for all of them."""
+        self.exact = _kv_type(options) == llama.GGML_TYPE_Q8_0 and _on_cpu(options) and self.rewinds
         """What a sequence computes depends on nothing but itself, provided that its cells stand in order, and that the
         weights are multiplied in one way whatever the batch (`opening.py` finds out)."""
-        self.interruptible = _on_cpu(options)
-        """`abort` ends a batch at once."""
+        self.interruptible = _on_cpu(options) and self.rewinds
+        """`abort` ends a batch at once, and nothing of it stays."""
         self._ballast = options.slots
         self._context = _make_context(self._model, options, self.n_ctx, self.batch)
         self._abort = ctypes.create_string_buffer(2)
         llama.llama_set_abort_callback(self._context, _ASKED_TO_ABORT, self._abort)
         self._memory = llama.llama_get_memory(self._context)
-        self.splices: bool = llama.llama_memory_can_shift(self._memory)
+        self.splices: bool = llama.llama_memory_can_shift(self._memory) and self.rewinds
         """Cells can be lent from one sequence to another; not so in recurrent and hybrid models."""
         self._batch = llama.llama_batch_init(self.batch, 0, 1)
         self._writer = BatchWriter(self._batch, self.batch)
@@ -489,6 +491,7 @@ def _make_context(model: Any, options: RunnerOptions, n_ctx: int, batch: int) ->
     params.n_threads = params.n_threads_batch = options.threads
     params.type_k = params.type_v = kv_type = _kv_type(options)
     params.flash_attn_type = _attention(kv_type, options)
+    params.op_offload = bool(options.gpu_layers)  # no layers there means that nothing is computed there
     params.no_perf = True
     context = llama.llama_init_from_model(model, params)
     if not context:

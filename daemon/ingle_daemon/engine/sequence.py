@@ -99,9 +99,9 @@ class Sequence:
     def prompt(self) -> list[int]:
         return self.tokens[: self.prompt_tokens]
 
-    def guess(self, times: StepTimes) -> None:
+    def guess(self, times: StepTimes, most: int) -> None:
         """Draft what may follow the token drawn last, which is all that is left to evaluate, where that pays."""
-        left = self.max_new - self.generated - 1
+        left = min(self.max_new - self.generated - 1, most)
         free = self.decoding and self.healing.done and left > 0
         self.draft = self.lookup.propose(self.tokens, left, times) if free else []
 

@@ -104,7 +104,7 @@ class Worker:
         read_snapshot(self._snapshot, shelf)
         self._engine = Engine(
             self._runner,
-            Cache(self._runner, KvTable(_SLOTS, self._runner.n_ctx, append_only=self._runner.exact), shelf),
+            Cache(self._runner, self._new_table(), shelf),
             Capacity(self._runner.batch, prefill=self._runner.batch, wide_is_cheap=times.wide_is_cheap),
             times,
             self._emit,
@@ -115,6 +115,10 @@ class Worker:
         self._preparing: set[int] = set()
         self._pool = ThreadPoolExecutor(_PREPARERS, "prepare")
         self.info = self._describe(load.name, load.path)
+
+    def _new_table(self) -> KvTable:
+        runner = self._runner
+        return KvTable(_SLOTS, runner.n_ctx, append_only=runner.exact, rewinds=runner.rewinds)
 
     def run(self, stream: BinaryIO) -> None:
         """Serve until the daemon goes away."""
@@ -194,7 +198,7 @@ class Worker:
         self._preparing.discard(request_id)
         if request_id in self._cancelled:
             self._cancelled.discard(request_id)
-            self._engine.interrupts.settled(request_id)
+            self._engine.interrupts.left(request_id)
             self._emit(request_id, Done("cancelled"))
             return
         self._engine.submit(request_id, request, prepared, arrived)
