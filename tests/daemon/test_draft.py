@@ -85,5 +85,13 @@ def test_what_a_busy_machine_said_when_the_model_was_loaded_is_corrected() -> No
     for _ in range(60):
         times.learn(1, 0.0187)
         times.learn(9, 0.0561)
-    assert times.shared == pytest.approx(0.014, rel=0.05)
+    assert 1 / 1.5 < times.wide(9) / 0.0561 < 1.5
     assert times.best_guess(0, LONGEST) < LONGEST
+
+
+def test_that_a_second_token_costs_more_than_a_ninth_changes_nothing() -> None:
+    times = StepTimes.measured(single=0.007, wide=0.031, width=9)
+    before = times.shared
+    for _ in range(30):
+        times.learn(2, 0.0125)
+    assert times.shared == before

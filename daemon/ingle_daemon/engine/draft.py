@@ -21,6 +21,8 @@ _NGRAM = 3
 """Tokens that must have stood together before. Two find more, and mostly wrong."""
 _GAIN = 1.1
 """A guess has to promise so many times the speed: the estimate is rough, and to guess is work too."""
+_SURPRISE = 1.5
+"""A step that takes so many times as long as expected was held up, or the expectation was wrong."""
 _MEMORY = 0.8
 """Weight of what was known before, against the newest step."""
 _LONGEST_STEP_S = 0.15
@@ -85,12 +87,15 @@ class StepTimes:
         return 2 / self.wide(2) > _GAIN / self.single
 
     def learn(self, tokens: int, seconds: float) -> None:
-        """A step of so many took so long, on a clock that moves. Steps of many tokens say nothing of guesses."""
+        """A step of so many took so long, on a clock that moves. Steps of many tokens say nothing of guesses.
+
+        A second token costs more than a ninth: only what the measurement at load cannot explain says that it was wrong.
+        """
         if seconds <= 0 or tokens > LONGEST + 1:
             return
         if tokens == 1:
             self.single = _MEMORY * self.single + (1 - _MEMORY) * seconds
-        else:
+        elif not 1 / _SURPRISE < seconds / self.wide(tokens) < _SURPRISE:
             newest = StepTimes.measured(self.single, seconds, tokens).shared
             self.shared = _MEMORY * self.shared + (1 - _MEMORY) * newest
 
