@@ -50,7 +50,7 @@ def test_a_streak_is_counted_from_the_first_look_on() -> None:
 
 
 def test_where_a_token_in_company_costs_something_only_what_is_likely_is_guessed() -> None:
-    assert [HALF.best_guess(streak, LONGEST) for streak in (0, 3, 10, 100)] == [0, 2, 4, 8]
+    assert [HALF.best_guess(streak, LONGEST) for streak in (0, 3, 10, 100)] == [0, 0, 4, 8]
     assert FREE.best_guess(0, LONGEST) == LONGEST
     assert StepTimes(0.01, shared=0.0).best_guess(1000, LONGEST) == 0
 

@@ -19,7 +19,7 @@ LONGEST = 8
 """Tokens of a guess at most: the batch whose cost is measured when the model is loaded holds one more."""
 _NGRAM = 3
 """Tokens that must have stood together before. Two find more, and mostly wrong."""
-_GAIN = 1.1
+_GAIN = 1.25
 """A guess has to promise so many times the speed: the estimate is rough, and to guess is work too."""
 _SURPRISE = 1.5
 """A step that takes so many times as long as expected was held up, or the expectation was wrong."""
