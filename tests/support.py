@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ingle_daemon import client, launch
 
 STARTER = "smollm2-135m-instruct"
@@ -239,8 +241,17 @@ def _write_fim_copy(source: Path, target: Path) -> None:
 
 
 def kill(pid: int) -> None:
-    """kill -9."""
+    """kill -9, until the system has closed its sockets: whoever connects meanwhile would meet the dead."""
+    process = psutil.Process(pid)
     os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: _has_ended(process))
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
