@@ -18,8 +18,7 @@ from ingle_daemon.engine.tokens import common_prefix
 __all__ = ["Admission", "Cache", "Joined"]
 
 _GARBAGE = 1024
-"""Dead cells that are put up with: attention passes over them, but not for nothing. Twice as many cost 7 % of decoding
-and 13 % of prefill at the beginning of a text (two cores, the starter)."""
+"""Dead cells that are put up with: attention passes over them, but not for nothing."""
 _SMALL_GARBAGE = 256
 """The same when there is nothing else to do."""
 _KEPT_SHARE = 0.5

@@ -5,8 +5,8 @@ them there is often what follows now. The engine evaluates the guess in one batc
 model would have said itself. (Saxena, "Prompt Lookup Decoding", 2023; llama.cpp's `lookup` example.)
 
 A token in company costs less than one alone, because the weights are read once for all: on a GPU almost nothing, on a
-CPU half or more. What a guess costs is taken from measured steps, and how likely it is right from how long the lookup
-has been right without a break: in the middle of a copied function nearly always.
+CPU a good part of it. What a guess costs is taken from measured steps, and how likely it is right from how long the
+lookup has been right without a break: in the middle of a copied function nearly always.
 """
 
 from __future__ import annotations
