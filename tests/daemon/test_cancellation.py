@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from pathlib import Path
 
 import psutil
 import pytest
 
-from engines import SLOTS, Bench
-from ingle_daemon.engine.runner import Runner, RunnerOptions
+from engines import Bench
+from ingle_daemon.engine.runner import Runner
 
 pytestmark = pytest.mark.model
 
@@ -19,16 +18,6 @@ STEPPED = 100
 """One request in so many is let into the model before it is cancelled; a step takes a hundred times as long."""
 GROWTH = 8 << 20
 """Bytes: a leak of one request's tokens alone would be several times as much."""
-
-
-@pytest.fixture(scope="module")
-def runner(starter: Path) -> Runner:
-    return Runner(RunnerOptions(str(starter), 2048, 2, -1, "auto", 256, SLOTS))
-
-
-@pytest.fixture(scope="module")
-def code(runner: Runner) -> list[int]:
-    return runner.vocab.tokenize(Path(random.__file__).read_text(), special=False)
 
 
 @pytest.mark.parametrize(("steps", "generated"), [(0, 0), (1, 0), (4, 1)], ids=["waiting", "prefill", "decode"])

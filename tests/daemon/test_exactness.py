@@ -17,11 +17,6 @@ PRIORITIES: tuple[Priority, ...] = ("completion", "ask", "warm-up")
 
 
 @pytest.fixture(scope="module")
-def runner(starter: Path) -> Runner:
-    return Runner(RunnerOptions(str(starter), 2048, 2, -1, "auto", 256, SLOTS))
-
-
-@pytest.fixture(scope="module")
 def prompts(runner: Runner) -> list[list[int]]:
     """Prompts of 20 to 150 tokens; some share a head."""
     rng = random.Random(7)

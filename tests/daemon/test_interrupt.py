@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from engines import SLOTS, Bench
+from engines import Bench
 from ingle_daemon.engine.batch import BatchItem
 from ingle_daemon.engine.interrupt import Interrupts
 from ingle_daemon.engine.pace import LONG_S, TARGET_S, Pace
-from ingle_daemon.engine.runner import Runner, RunnerOptions
+from ingle_daemon.engine.runner import Runner
 from ingle_daemon.protocol import Priority
 
 
@@ -106,16 +104,6 @@ def fast_clock() -> Callable[[], float]:
     """By which this machine reads as many tokens in a long step as a batch holds, whatever else it does."""
     ticks = itertools.count(step=0.01)
     return lambda: float(next(ticks))
-
-
-@pytest.fixture(scope="module")
-def runner(starter: Path) -> Runner:
-    return Runner(RunnerOptions(str(starter), 2048, 2, -1, "auto", 256, SLOTS))
-
-
-@pytest.fixture(scope="module")
-def code(runner: Runner) -> list[int]:
-    return runner.vocab.tokenize(Path(random.__file__).read_text(), special=False)
 
 
 @pytest.mark.model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,11 +22,6 @@ def runner(starter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     runner.vocab._ends = frozenset()  # it would end where it pleases
     yield runner
     runner.close()
-
-
-@pytest.fixture(scope="module")
-def code(runner: Runner) -> list[int]:
-    return runner.vocab.tokenize(Path(random.__file__).read_text(), special=False)
 
 
 def test_it_is_known_for_what_it_is(runner: Runner) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -91,16 +90,6 @@ def test_a_block_is_what_it_says(head: list[int], old_tail: list[int], new_tail:
 
 
 # --- on the real model ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def runner(starter: Path) -> Runner:
-    return Runner(RunnerOptions(str(starter), 2048, 2, -1, "auto", 256, SLOTS))
-
-
-@pytest.fixture(scope="module")
-def code(runner: Runner) -> list[int]:
-    return runner.vocab.tokenize(Path(random.__file__).read_text(), special=False)
 
 
 @pytest.fixture(scope="module")
