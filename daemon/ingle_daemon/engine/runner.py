@@ -22,6 +22,7 @@ from ingle_daemon.engine import devices
 from ingle_daemon.engine.batch import BatchItem, BatchWriter
 from ingle_daemon.engine.frames import Hello, KvType
 from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
+from ingle_daemon.engine.tiles import without_tiles
 from ingle_daemon.errors import NoMemory, NoModel, UsageError
 from ingle_daemon.fim.templates import FimIds
 from ingle_daemon.protocol import Sampling
@@ -451,7 +452,8 @@ def _load_model(options: RunnerOptions) -> Any:
     params.use_extra_bufts = options.repack
     params.n_gpu_layers = options.gpu_layers if options.gpu_layers >= 0 else 999
     _complaints.clear()
-    model = llama.llama_model_load_from_file(options.path.encode(), params)
+    with without_tiles():
+        model = llama.llama_model_load_from_file(options.path.encode(), params)
     if not model and _was_memory():
         raise NoMemory(f"no memory for {options.path}", hint="Use a smaller model, or fewer [engine] gpu_layers.")
     if not model:
