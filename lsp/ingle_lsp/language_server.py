@@ -67,7 +67,8 @@ class IngleLanguageServer(LanguageServer):
         roots = [root for root in (*folders, self.workspace.root_path) if root]
         filename, repo, root = name_in(roots, open_document.path)
         language = str(open_document.language_id or "")
-        return Document(open_document.uri, open_document.source, encoding, filename, repo, root, language)
+        near = quirks.edited_near(open_document)
+        return Document(open_document.uri, open_document.source, encoding, filename, repo, root, language, near=near)
 
     def document_at(self, open_document: TextDocument, line: int) -> Document:
         """The document with what may help to complete in it; the user is in this line of it."""
@@ -159,7 +160,8 @@ def _register_completion(server: IngleLanguageServer) -> None:
             return lsp.CompletionList(is_incomplete=False, items=[])
         document = ls.document_at(open_document, params.position.line)
         items = await ls.inline.items(document, as_inline_params(params), ls.settings)
-        hole = hole_at(document.source, params.position.line, params.position.character, document.encoding)
+        place = params.position
+        hole = hole_at(document.source, place.line, place.character, document.encoding, document.near)
         found = [as_item(item, hole.line_before, params.position, document.encoding) for item in items]
         return lsp.CompletionList(is_incomplete=True, items=found)
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ingle_lsp.completion.context import Encoding, edited
+from ingle_lsp.completion.context import TOP, Edited, Encoding, Landmark, edited
 
 if TYPE_CHECKING:
     from cattrs import Converter
     from lsprotocol.types import TextDocumentContentChangePartial
     from pygls.workspace import TextDocument
 
-__all__ = ["edit_as_lsp", "forget_what_is_handled", "lean_attrs", "read_any_bytes", "tolerant_converter"]
+__all__ = ["edit_as_lsp", "edited_near", "forget_what_is_handled", "lean_attrs", "read_any_bytes", "tolerant_converter"]
 
 
 @contextlib.contextmanager
@@ -69,12 +69,19 @@ def edit_as_lsp() -> None:
     def apply(document: TextDocument, change: TextDocumentContentChangePartial) -> None:
         start, end = change.range.start, change.range.end
         encoding: Encoding = PositionEncodingKind(document.position_codec.encoding).value
-        document._source = edited(  # noqa: SLF001 - pygls has no other place for it
-            document.source, (start.line, start.character), (end.line, end.character), change.text, encoding
-        )
+        source, places = document.source, ((start.line, start.character), (end.line, end.character))
+        after = edited(source, *places, change.text, encoding, edited_near(document))
+        document._source = after.source  # noqa: SLF001 - pygls has no other place for it
+        vars(document)["_edited"] = after
 
     TextDocument.lines = property(lines)  # type: ignore[assignment, method-assign]
     TextDocument._apply_incremental_change = apply  # type: ignore[assignment, method-assign]  # noqa: SLF001
+
+
+def edited_near(document: TextDocument) -> Landmark:
+    """The line in which the document was edited last, if that is all that happened to it."""
+    last: Edited | None = vars(document).get("_edited")
+    return last.near if last and last.source is document.source else TOP
 
 
 def forget_what_is_handled() -> None:

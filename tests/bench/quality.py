@@ -269,7 +269,7 @@ def _result(written: Written, variant: Variant) -> Result:
     place = written.place
     syntax = Syntax("python")
     syntax.update(place.hole.before + place.hole.after)
-    situation = Situation(place.hole, syntax.kind_at(place.hole.before))
+    situation = Situation(place.hole, syntax.kind_at(place.hole.at))
     if closed_gate(situation, variant.gates):
         return Result(place, "", 0, 0.0)
     text, logprobs = "", list[float]()

@@ -12,9 +12,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
-from typing import Literal
+from typing import Literal, NamedTuple
 
-__all__ = ["Encoding", "Hole", "edited", "hole_at", "index_in", "name_in", "units"]
+__all__ = [
+    "TOP",
+    "Edited",
+    "Encoding",
+    "Hole",
+    "Landmark",
+    "edited",
+    "hole_at",
+    "index_at",
+    "index_in",
+    "name_in",
+    "units",
+]
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 Place = tuple[int, int]
@@ -23,6 +35,9 @@ Place = tuple[int, int]
 _PREFIX_LINES, _PREFIX_CHARACTERS = 256, 32_768
 _SUFFIX_LINES, _SUFFIX_CHARACTERS = 64, 8_192  # the characters bound a file that has no lines to speak of
 _BLOCK_LINES, _BLOCK_CHARACTERS = 64, 8_192
+_KEPT_BEFORE, _KEPT_AFTER = 32_768, 16_384
+"""Characters: a hole has that much before it, and up to twice as much, so that its beginning seldom moves. It is a
+multiple of the block."""
 _STRIDE = 65_536
 """Characters whose line ends are counted at once."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -30,12 +45,44 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class Landmark(NamedTuple):
+    """A line of a document and the index at which it begins: lines are counted from there."""
+
+    line: int
+    start: int
+
+
+TOP = Landmark(0, 0)
+
+
+class Edited(NamedTuple):
+    """A document after an edit, and the line that this began in."""
+
+    source: str
+    near: Landmark
+
+
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A document with a hole at the cursor."""
+    """A document with a hole at the cursor: what is around it, for a keystroke may not cost more in a longer file.
+
+    So many characters and lines stand before `before`.
+    """
 
     before: str
     after: str
+    skipped: int = 0
+    lines_skipped: int = 0
+
+    @property
+    def at(self) -> int:
+        """The cursor's index in the document."""
+        return self.skipped + len(self.before)
+
+    def follows(self, earlier: Hole, text: str) -> bool:
+        """The cursor stands where it would once `text` was put into `earlier`, and behind the same."""
+        near = self.before[-_KEPT_BEFORE:]
+        return self.at == earlier.at + len(text) and (earlier.before + text).endswith(near)
 
     @property
     def line_before(self) -> str:
@@ -63,7 +110,7 @@ class Hole:
         lines = _lines(self.before[-_PREFIX_CHARACTERS:])
         whole = len(self.before) <= _PREFIX_CHARACTERS
         at_hand = len(lines) if whole else len(lines) - 1  # the first one may be cut
-        above = _line_ends(self.before)
+        above = self.lines_skipped + _line_ends(self.before)
         first = _next_block(above + 1 - min(at_hand, _PREFIX_LINES), _BLOCK_LINES)
         if first <= above:
             return _encodable("".join(lines[first - above - 1 :]))
@@ -76,19 +123,27 @@ class Hole:
         return _encodable("".join(line[0] for line in islice(lines, _SUFFIX_LINES)))
 
 
-def hole_at(source: str, line: int, character: int, encoding: Encoding) -> Hole:
+def hole_at(source: str, line: int, character: int, encoding: Encoding, near: Landmark = TOP) -> Hole:
     """The hole at an editor's position; past the end of its line, or of the text, it is at that end."""
-    cursor = _offset(source, _line_start(source, line), character, encoding)
-    return Hole(source[:cursor], source[cursor:])
+    at = _landmark(source, line, near)
+    cursor = _offset(source, at.start, character, encoding)
+    skipped = max(cursor // _KEPT_BEFORE - 1, 0) * _KEPT_BEFORE
+    before = source[skipped:cursor]
+    lines_skipped = at.line - _line_ends(before) if skipped else 0
+    return Hole(before, source[cursor : cursor + _KEPT_AFTER], skipped, lines_skipped)
 
 
-def edited(source: str, start: Place, end: Place, text: str, encoding: Encoding) -> str:
+def index_at(source: str, line: int, character: int, encoding: Encoding) -> int:
+    """The index of an editor's position; past the end of its line, or of the text, it is that end."""
+    return _offset(source, _landmark(source, line, TOP).start, character, encoding)
+
+
+def edited(source: str, start: Place, end: Place, text: str, encoding: Encoding, near: Landmark = TOP) -> Edited:
     """`source` with `text` in the place of what is from `start` to `end`."""
-    first = _line_start(source, start[0])
-    last = _line_start(source, end[0] - start[0], first)
-    return (
-        source[: _offset(source, first, start[1], encoding)] + text + source[_offset(source, last, end[1], encoding) :]
-    )
+    first = _landmark(source, start[0], near)
+    last = _landmark(source, end[0], first)
+    head = source[: _offset(source, first.start, start[1], encoding)]
+    return Edited("".join((head, text, source[_offset(source, last.start, end[1], encoding) :])), first)
 
 
 def units(text: str, encoding: Encoding) -> int:
@@ -128,21 +183,39 @@ def _offset(source: str, line_start: int, character: int, encoding: Encoding) ->
     return line_start + index_in(content, character, encoding)
 
 
-def _line_start(source: str, line: int, start: int = 0) -> int:
-    """Where the line begins that is `line` lines below the one at `start`; the last one where there are fewer."""
+def _landmark(source: str, line: int, near: Landmark) -> Landmark:
+    """Where a line begins, looked for from `near` if that is closer than the top; the last line for one behind it."""
     if "\r" in source:
-        for end in islice(_LINE_END.finditer(source, start), line):
-            start = end.end()
-        return start
-    while line and (found := source.count("\n", start, start + _STRIDE)) < line and start + _STRIDE < len(source):
-        line -= found
-        start += _STRIDE
-    for _ in range(line):
-        at = source.find("\n", start)
-        if at < 0:
-            return source.rfind("\n") + 1
-        start = at + 1
-    return start
+        # Behind a lone CR what is typed may be the LF to it, and the line begins one character further.
+        return _down(source, line, near if near.line <= line and source[near.start - 1 : near.start] != "\r" else TOP)
+    if near.line > line > near.line // 2:
+        return _up(source, line, near)
+    return _down(source, line, near if near.line <= line else TOP)
+
+
+def _up(source: str, line: int, at: Landmark) -> Landmark:
+    """The line above `at`, where all lines end at LF."""
+    start = at.start
+    for _ in range(at.line - line):
+        start = source.rfind("\n", 0, start - 1) + 1
+    return Landmark(line, start)
+
+
+def _down(source: str, line: int, at: Landmark) -> Landmark:
+    """The line below `at`, or the last one."""
+    number, start = at
+    if "\r" in source:
+        for end in islice(_LINE_END.finditer(source, start), line - number):
+            number, start = number + 1, end.end()
+        return Landmark(number, start)
+    while number < line and start + _STRIDE < len(source):
+        found = source.count("\n", start, start + _STRIDE)
+        if number + found >= line:
+            break
+        number, start = number + found, start + _STRIDE
+    while number < line and (at_end := source.find("\n", start)) >= 0:
+        number, start = number + 1, at_end + 1
+    return Landmark(number, source.rfind("\n", 0, start) + 1)
 
 
 def _lines(text: str) -> list[str]:

@@ -62,9 +62,9 @@ def suffix_overlap(text: str, place: _Place) -> str:
 
 def line_above(text: str, place: _Place) -> str:
     """Nothing, where it only says again what the line above says."""
-    above = (
-        place.hole.before[-_IN_SIGHT:].splitlines()[:-1] if place.hole.line_before else place.hole.before.splitlines()
-    )
+    above = place.hole.before[-_IN_SIGHT:].splitlines()
+    if place.hole.line_before:
+        above.pop()
     nearest = next((line.strip() for line in reversed(above[-8:]) if line.strip()), "")
     first = (place.hole.line_before + text.split("\n", 1)[0]).strip()
     return "" if nearest and first == nearest and len(first) > 3 else text
@@ -90,7 +90,7 @@ def stray_closers(text: str, place: _Place) -> str:
 
 def unreadable(text: str, place: _Place) -> str:
     """Nothing, where it would break code that is well formed without it."""
-    return "" if place.syntax and place.syntax.breaks(place.hole.before, text) else text
+    return "" if place.syntax and place.syntax.breaks(place.hole.at, text) else text
 
 
 FILTERS: dict[str, Callable[[str, _Place], str]] = {

@@ -113,13 +113,13 @@ class Offers:
             offer.rejected = True
             self._tell(Outcome(completion, "rejected"), offer.spot.language)
 
-    def overtaken(self, uri: str, before: str) -> None:
+    def overtaken(self, uri: str, hole: Hole) -> None:
         """The document's cursor has other text before it now than any offer leads to, or the whole of one.
 
         In the second case the editor's word that it was accepted may still come.
         """
         for completion, offer in self._offers.items():
-            if offer.spot.uri == uri and before != offer.spot.hole.before + offer.completed.text:
+            if offer.spot.uri == uri and not hole.follows(offer.spot.hole, offer.completed.text):
                 self.rejected(completion)
 
     async def _judge(self, offer: Offer) -> None:

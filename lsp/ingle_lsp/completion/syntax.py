@@ -53,6 +53,7 @@ class Syntax:
     def __init__(self, language: str, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._parser = _parser(language)
+        self._text = ""
         self._source = b""
         self._tree: Tree | None = None
         self._stale = False
@@ -60,6 +61,7 @@ class Syntax:
 
     def update(self, source: str) -> None:
         """The document is `source` now."""
+        self._text = source
         new = source.encode("utf-8", "replace") if len(source) <= _LARGEST else b""
         if self._tree is not None and new != self._source:
             _edit(self._tree, self._source, new)
@@ -82,9 +84,9 @@ class Syntax:
         self._tree, self._stale = self._parser.parse(self._source, self._tree), False
         self.slow = self._clock() - begin > _PATIENCE
 
-    def kind_at(self, before: str) -> Kind:
-        """What the place after the text `before`, the document's beginning, is in."""
-        at = len(before.encode("utf-8", "replace"))
+    def kind_at(self, index: int) -> Kind:
+        """What the place before the document's character `index` is in."""
+        at = self._bytes(index)
         if self._tree is None or not 0 < at <= len(self._source):
             return "code"
         node = self._tree.root_node.descendant_for_byte_range(at - 1, at)
@@ -98,20 +100,24 @@ class Syntax:
             node = node.parent
         return "code"
 
-    def breaks(self, before: str, text: str) -> bool:
-        """Whether `text`, put in after `before`, makes code unreadable that was well formed without it.
+    def breaks(self, index: int, text: str) -> bool:
+        """Whether `text`, put in before the character `index`, makes code unreadable that was well formed without it.
 
         What is not finished at the end of `text` does not count: a header still waits for its block.
         """
         if self._tree is None or self._tree.root_node.has_error:
             return False
-        at = len(before.encode("utf-8", "replace"))
+        at = self._bytes(index)
         raw = text.encode("utf-8", "replace")
         with_it = self._source[:at] + raw + self._source[at:]
         tree = self._tree.copy()
         _edit(tree, self._source, with_it)
         root = self._parser.parse(with_it, tree).root_node
         return root.has_error and any(node.end_byte < at + len(raw) for node in _errors(root))
+
+    def _bytes(self, index: int) -> int:
+        """Where the document's character `index` is in its bytes; 0 where there are none."""
+        return len(self._text[:index].encode("utf-8", "replace")) if self._source else 0
 
 
 def _closed(source: bytes) -> bool:

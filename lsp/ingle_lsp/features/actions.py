@@ -20,7 +20,7 @@ from pygls.uris import from_fs_path, to_fs_path
 
 from ingle_daemon import client
 from ingle_daemon.errors import IngleError
-from ingle_lsp.completion.context import Encoding, hole_at, units
+from ingle_lsp.completion.context import Encoding, hole_at, index_at, units
 from ingle_lsp.features.edits import edited, plain, test_file
 
 __all__ = ["COMMAND", "Actions", "Task", "listed"]
@@ -243,9 +243,7 @@ class _Progress:
 
 
 def _between(source: str, span: list[int], encoding: Encoding) -> str:
-    first = hole_at(source, span[0], span[1], encoding).before
-    last = hole_at(source, span[2], span[3], encoding).before
-    return last[len(first) :]
+    return source[index_at(source, span[0], span[1], encoding) : index_at(source, span[2], span[3], encoding)]
 
 
 def _whole_lines(source: str, span: list[int], encoding: Encoding) -> list[int]:

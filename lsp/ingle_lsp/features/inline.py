@@ -11,7 +11,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from lsprotocol import types as lsp
@@ -20,7 +20,7 @@ from ingle_daemon.errors import IngleError
 from ingle_daemon.protocol import CompletionRequest, ContextPiece, Outcome
 from ingle_lsp.completion.cache import Completed, Completions
 from ingle_lsp.completion.closers import put_in
-from ingle_lsp.completion.context import Encoding, Hole, hole_at, units
+from ingle_lsp.completion.context import TOP, Encoding, Hole, Landmark, hole_at, units
 from ingle_lsp.completion.debounce import Debouncer, Rhythm
 from ingle_lsp.completion.filters import filtered
 from ingle_lsp.completion.gates import Situation, closed_gate
@@ -45,7 +45,8 @@ _ALTERNATIVES_TEMPERATURE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it is at the time of a request. `context` are pieces of this and others that may help."""
+    """A document as it is at the time of a request, edited last `near` there. `context` are pieces of this and others
+    that may help."""
 
     uri: str
     source: str
@@ -55,6 +56,7 @@ class Document:
     root: str = ""
     language: str = ""
     context: tuple[ContextPiece, ...] = ()
+    near: Landmark = TOP
 
 
 @dataclass(slots=True)
@@ -132,7 +134,7 @@ class InlineCompletion:
         if not settings.enabled:
             return []
         line, encoding = params.position.line, document.encoding
-        cursor = hole_at(document.source, line, params.position.character, encoding)
+        cursor = hole_at(document.source, line, params.position.character, encoding, document.near)
         hole = _with_selected(cursor, document, params)
         invoked = params.context.trigger_kind == lsp.InlineCompletionTriggerKind.Invoked
         choices = await self._choices(document, hole, settings, invoked=invoked)
@@ -151,7 +153,8 @@ class InlineCompletion:
         if offer is None or known is None or not settings.enabled:
             return
         taken, after = offer.completed, offer.spot.hole.after
-        hole = Hole(offer.spot.hole.before + taken.text, after[len(taken.replaced) :])
+        before = offer.spot.hole.before + taken.text
+        hole = replace(offer.spot.hole, before=before, after=after[len(taken.replaced) :])
         if not self._status.saving and not self._cache.rests(offer.spot.uri, hole):
             await self._make(known.document, hole, settings, ahead=True)
 
@@ -177,7 +180,7 @@ class InlineCompletion:
             self._debouncer.supersede(document.uri)
             return [rest for rest in rests[:wanted] if rest.adds]
         if not rests:
-            self.offers.overtaken(document.uri, hole.before)
+            self.offers.overtaken(document.uri, hole)
         if not invoked and (gate := closed_gate(situation, settings.gates)):
             self._debouncer.supersede(document.uri)
             self._tell_outcome(Outcome("", "skipped", gate), document.language)
@@ -227,7 +230,7 @@ class InlineCompletion:
             if known.syntax.slow:
                 known.settling = asyncio.get_running_loop().call_later(_PAUSE, known.syntax.settle)
         deleted = len(hole.before) < len(before.before) and before.before.startswith(hole.before)
-        return Situation(hole, known.syntax.kind_at(hole.before) if known.syntax else "code", deleted)
+        return Situation(hole, known.syntax.kind_at(hole.at) if known.syntax else "code", deleted)
 
     async def _make(
         self, document: Document, hole: Hole, settings: Settings, *, ahead: bool = False, draw: int = 0
@@ -345,5 +348,5 @@ def _with_selected(hole: Hole, document: Document, params: lsp.InlineCompletionP
     if not selected or selected.range.start.line != params.position.line:
         return hole
     start = selected.range.start
-    before = hole_at(document.source, start.line, start.character, document.encoding).before
-    return Hole(before + selected.text, hole.after)
+    begun = hole_at(document.source, start.line, start.character, document.encoding, document.near)
+    return replace(begun, before=begun.before + selected.text, after=hole.after)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingle_lsp.completion.context import Encoding, Hole, edited, hole_at, name_in, units
+from ingle_lsp.completion.context import TOP, Encoding, Hole, edited, hole_at, index_at, name_in, units
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
 
@@ -108,14 +108,50 @@ def test_an_edit_replaces_what_is_between_two_places(
     encoding: Encoding, source: str, text: str, cut: tuple[int, int]
 ) -> None:
     start, end = (_place(source, at, encoding) for at in sorted(cut))
-    first, last = (len(hole_at(source, *place, encoding).before) for place in (start, end))
-    assert edited(source, start, end, text, encoding) == source[:first] + text + source[last:]
+    first, last = (index_at(source, *place, encoding) for place in (start, end))
+    assert edited(source, start, end, text, encoding).source == source[:first] + text + source[last:]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "\n\r"])
+@given(lines=st.lists(st.text("ab", max_size=2), max_size=40), data=st.data())
+def test_lines_are_found_from_the_last_edit_as_from_the_top(ends: str, lines: list[str], data: st.DataObject) -> None:
+    source, near = ends.join(lines), TOP
+    for _ in range(3):
+        start, end = sorted(data.draw(st.tuples(st.integers(0, 45), st.integers(0, 3))) for _ in range(2))
+        text = data.draw(st.text("a\r\n", max_size=3))
+        expected = edited(source, start, end, text, "utf-8").source
+        source, near = edited(source, start, end, text, "utf-8", near)
+        assert source == expected
+        for line in range(45):
+            assert hole_at(source, line, 1, "utf-8", near) == hole_at(source, line, 1, "utf-8")
+
+
+@given(lines=st.lists(st.integers(0, 9_000), min_size=1, max_size=60), place=st.tuples(st.integers(0, 70), st.just(9)))
+def test_a_hole_is_what_is_around_it(lines: list[int], place: tuple[int, int]) -> None:
+    source = "".join("x" * length + "\n" for length in lines)
+    hole, at = hole_at(source, *place, "utf-8"), index_at(source, *place, "utf-8")
+    assert hole.at == at
+    assert len(hole.before) == at or 32_768 <= len(hole.before) < 65_536
+    assert source[hole.skipped : at + len(hole.after)] == hole.before + hole.after
+    assert hole.lines_skipped == source[: hole.skipped].count("\n")
+    assert (hole.prefix, hole.suffix) == (Hole(source[:at], "").prefix, Hole("", source[at:]).suffix)
+
+
+def test_a_hole_follows_another_across_a_blocks_edge() -> None:
+    source = "".join(f"{n:07}\n" for n in range(20_000))
+    for at in range(65_520, 65_560):
+        line, column = divmod(at, 8)
+        earlier, later = (hole_at(source, line + down, column, "utf-8") for down in (0, 1))
+        text = source[at : at + 8]
+        assert later.follows(earlier, text)
+        assert not later.follows(earlier, text[1:])
+        assert not later.follows(earlier, "x" * 8)
 
 
 @pytest.mark.parametrize("line", [0, 1, 24_999, 25_000, 49_998, 49_999, 50_000, 60_000])
 def test_lines_of_a_long_file_are_found(line: int) -> None:
     source = "".join(f"{n:05}\n" for n in range(50_000))
-    assert len(hole_at(source, line, 3, "utf-8").before) == min(line * 6 + 3, len(source))
+    assert hole_at(source, line, 3, "utf-8").at == min(line * 6 + 3, len(source))
 
 
 def _place(source: str, at: int, encoding: Encoding) -> tuple[int, int]:
