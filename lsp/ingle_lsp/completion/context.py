@@ -185,37 +185,45 @@ def _offset(source: str, line_start: int, character: int, encoding: Encoding) ->
 
 def _landmark(source: str, line: int, near: Landmark) -> Landmark:
     """Where a line begins, looked for from `near` if that is closer than the top; the last line for one behind it."""
-    if "\r" in source:
-        # Behind a lone CR what is typed may be the LF to it, and the line begins one character further.
-        return _down(source, line, near if near.line <= line and source[near.start - 1 : near.start] != "\r" else TOP)
-    if near.line > line > near.line // 2:
-        return _up(source, line, near)
-    return _down(source, line, near if near.line <= line else TOP)
+    # Behind a lone CR what is typed may be the LF to it, and the line begins one character further.
+    if source[near.start - 1 : near.start] == "\r":
+        return _down(source, line, TOP)
+    if near.line <= line:
+        return _down(source, line, near)
+    return (near.line // 2 < line and _up(source, line, near)) or _down(source, line, TOP)
 
 
-def _up(source: str, line: int, at: Landmark) -> Landmark:
-    """The line above `at`, where all lines end at LF."""
+def _up(source: str, line: int, at: Landmark) -> Landmark | None:
+    """The line above `at`; None where a CR is on the way."""
     start = at.start
     for _ in range(at.line - line):
-        start = source.rfind("\n", 0, start - 1) + 1
-    return Landmark(line, start)
+        start = source.rfind("\n", 0, max(start - 1, 0)) + 1
+    return None if source.find("\r", start, at.start) >= 0 else Landmark(line, start)
 
 
 def _down(source: str, line: int, at: Landmark) -> Landmark:
-    """The line below `at`, or the last one."""
+    """The line below `at`, or the last one. What is not on the way is not looked at."""
     number, start = at
-    if "\r" in source:
-        for end in islice(_LINE_END.finditer(source, start), line - number):
-            number, start = number + 1, end.end()
-        return Landmark(number, start)
-    while number < line and start + _STRIDE < len(source):
-        found = source.count("\n", start, start + _STRIDE)
-        if number + found >= line:
-            break
-        number, start = number + found, start + _STRIDE
-    while number < line and (at_end := source.find("\n", start)) >= 0:
-        number, start = number + 1, at_end + 1
-    return Landmark(number, source.rfind("\n", 0, start) + 1)
+    while number < line and start < len(source):
+        stop = start + _STRIDE
+        if source.find("\r", start, stop) >= 0:
+            return _down_slowly(source, line, Landmark(number, start))
+        found = source.count("\n", start, stop)
+        if number + found < line:
+            number, start = number + found, stop
+            continue
+        for _ in range(line - number):
+            start = source.find("\n", start) + 1
+        return Landmark(line, start)
+    return Landmark(number, max(source.rfind("\n", 0, start) + 1, at.start))
+
+
+def _down_slowly(source: str, line: int, at: Landmark) -> Landmark:
+    """The line below `at`, which need not begin there, or the last one, wherever lines end."""
+    number, start = at
+    for end in islice(_LINE_END.finditer(source, start), line - number):
+        number, start = number + 1, end.end()
+    return Landmark(number, start)
 
 
 def _lines(text: str) -> list[str]:
