@@ -26,7 +26,7 @@ PREFILL, DECODE = 256, 48
 PATIENCE_S = 5.0
 """What crawls is cut off here; what came by then is measured."""
 CHILD = "INGLE_BENCH_THREADS"
-"""Set in the processes that measure: with how many threads."""
+"""Set in the processes that measure: with how many threads, and whether they spin as the company allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,12 @@ class Way:
     name: str
     threads: int
     environment: dict[str, str]
+    adapts: bool = False
 
 
 def main() -> None:
-    if threads := os.environ.get(CHILD):
-        print(json.dumps(measure(int(threads))))
+    if wanted := os.environ.get(CHILD):
+        print(json.dumps(measure(*json.loads(wanted))))
         return
     options = report.options("Decode and prefill speed beside busy loops, by how threads wait.", rounds=3)
     loads = sorted({0, 1, report.cores()})
@@ -68,9 +69,9 @@ def main() -> None:
     )
 
 
-def measure(threads: int) -> dict[str, float]:
+def measure(threads: int, adapts: bool) -> dict[str, float]:
     """Tokens a second in this process."""
-    engine = BareEngine(threads=threads)
+    engine = BareEngine(threads=threads, adapts=adapts)
     tokens = engine.tokenize(source_text())
     engine.fill(tokens[:PREFILL], PATIENCE_S)  # maps the weights into memory, and the engine learns its pace
     rates = {
@@ -84,7 +85,8 @@ def measure(threads: int) -> dict[str, float]:
 def _ways() -> list[Way]:
     threads, plain = default_threads(), peer_environment()
     return [
-        Way(f"ingle: brief spin, {threads} threads", threads, worker_environment()),
+        Way(f"ingle: as the company allows, {threads} threads", threads, worker_environment(), adapts=True),
+        Way(f"GOMP_SPINCOUNT=1000, {threads} threads", threads, {**plain, "GOMP_SPINCOUNT": "1000"}),
         Way(f"libgomp's default, {threads} threads", threads, plain),
         Way(f"OMP_WAIT_POLICY=PASSIVE, {threads} threads", threads, {**plain, "OMP_WAIT_POLICY": "PASSIVE"}),
         Way("one thread", 1, plain),
@@ -92,7 +94,7 @@ def _ways() -> list[Way]:
 
 
 def _in_its_own_process(way: Way) -> dict[str, float]:
-    environment = {**way.environment, CHILD: str(way.threads)}
+    environment = {**way.environment, CHILD: json.dumps([way.threads, way.adapts])}
     done = subprocess.run([sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True, check=True)
     rates: dict[str, float] = json.loads(done.stdout)
     return rates

@@ -22,6 +22,7 @@ from ingle_daemon.engine import devices
 from ingle_daemon.engine.batch import BatchItem, BatchWriter
 from ingle_daemon.engine.frames import Hello, KvType
 from ingle_daemon.engine.kv import Clear, Copy, Edit, Truncate
+from ingle_daemon.engine.spin import Spin
 from ingle_daemon.engine.tiles import without_tiles
 from ingle_daemon.errors import NoMemory, NoModel, UsageError
 from ingle_daemon.fim.templates import FimIds
@@ -300,6 +301,8 @@ class Runner:
         self.interruptible = _on_cpu(options) and self.rewinds
         """`abort` ends a batch at once, and nothing of it stays."""
         self._ballast = options.slots
+        self._threads = options.threads
+        self.spin = _spin()
         self._context = _make_context(self._model, options, self.n_ctx, self.batch)
         self._abort = ctypes.create_string_buffer(2)
         llama.llama_set_abort_callback(self._context, _ASKED_TO_ABORT, self._abort)
@@ -350,7 +353,8 @@ class Runner:
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many from the next batch on, one at least."""
-        llama.llama_set_n_threads(self._context, max(threads, 1), max(threads, 1))
+        self._threads = max(threads, 1)
+        llama.llama_set_n_threads(self._context, self._threads, self._threads)
 
     def clear(self) -> None:
         """Empty the whole cache."""
@@ -363,7 +367,7 @@ class Runner:
         backend fails.
         """
         self._batch.n_tokens = self._writer.fill(items)
-        result = llama.llama_decode(self._context, self._batch)
+        result = self._evaluate()
         if result == _NO_ROOM:
             raise OutOfCells
         if result == _ABORTED:
@@ -373,6 +377,14 @@ class Runner:
         if result != 0:
             raise RuntimeError(f"llama_decode failed with {result}")
         llama.llama_synchronize(self._context)  # a GPU goes on meanwhile, and nobody would know how long a step takes
+
+    def _evaluate(self) -> int:
+        if self.spin is None:
+            return int(llama.llama_decode(self._context, self._batch))
+        self.spin.begin()
+        result: int = llama.llama_decode(self._context, self._batch)
+        self.spin.end(self._threads)
+        return result
 
     def abort(self, yes: bool) -> None:
         """From any thread: end the batch under way, and those that follow until this is taken back. On a CPU only."""
@@ -418,6 +430,8 @@ class Runner:
         return bool(taken)
 
     def close(self) -> None:
+        if self.spin:
+            self.spin.close()
         llama.llama_batch_free(self._batch)
         llama.llama_free(self._context)
         llama.llama_model_free(self._model)
@@ -440,6 +454,14 @@ def hello() -> Hello:
 
 def _bound(name: str, arguments: list[Any], result: Any) -> Any:
     return llama.llama_cpp.ctypes_function(name, arguments, result)(_bound)
+
+
+def _spin() -> Spin | None:
+    """None where llama.cpp computes with other threads than libgomp's, as on macOS."""
+    try:
+        return Spin(_bound("GOMP_parallel", [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None))
+    except AttributeError:
+        return None
 
 
 def _was_memory() -> bool:
