@@ -65,11 +65,18 @@ def source_text() -> str:
 class BareEngine:
     """One model, the starter by default, and one request at a time; it keeps the last one's tokens, and the shelf.
 
-    It guesses at what follows only with `guesses`: what is measured otherwise is the model.
+    It guesses at what follows only with `guesses`: what is measured otherwise is the model. Threads spin as others
+    allow, or with `adapts` off as the environment says.
     """
 
     def __init__(
-        self, *, kv_type: KvType = "auto", threads: int = 0, model: Path | None = None, guesses: bool = False
+        self,
+        *,
+        kv_type: KvType = "auto",
+        threads: int = 0,
+        model: Path | None = None,
+        guesses: bool = False,
+        adapts: bool = True,
     ) -> None:
         options = RunnerOptions(
             path=str(model or support.starter_model()),
@@ -81,6 +88,8 @@ class BareEngine:
             slots=16,
         )
         self._runner = Runner(options)
+        if not adapts:
+            self._runner.spin = None
         vocab = self._runner.vocab
         bos, eos = vocab.spelling(vocab.bos), vocab.spelling(vocab.eos)
         sandbox = Sandbox(self._runner.chat_template, bos=bos, eos=eos)
@@ -90,17 +99,17 @@ class BareEngine:
         self.times = step_times(self._runner) if guesses else StepTimes(1.0, shared=0.0)
         self._events: list[tuple[float, Event]] = []
         self._skipped = 0.0
+        self._heads: dict[tuple[int, ...], bytes] = {}
         self.forget()
 
     def forget(self) -> None:
         """Begin with an empty cache."""
         self._runner.clear()
+        self._shelf = Shelf(_SHELF_BYTES)
         capacity = Capacity(batch=self._batch, prefill=self._batch)
         table = KvTable(1, self._runner.n_ctx, append_only=self._runner.exact)
         times = replace(self.times)  # it learns
-        self._engine = Engine(
-            self._runner, Cache(self._runner, table, Shelf(_SHELF_BYTES)), capacity, times, self._on_event
-        )
+        self._engine = Engine(self._runner, Cache(self._runner, table, self._shelf), capacity, times, self._on_event)
 
     def _clock(self) -> float:
         return time.monotonic() + self._skipped
@@ -136,6 +145,17 @@ class BareEngine:
     def fill(self, tokens: Sequence[int], seconds: float = _FOR_EVER) -> None:
         """Have these evaluated, so that what follows them is measured at that depth."""
         self.run(TokenPrompt(tuple(tokens)), 0, seconds)
+
+    def hold(self, head: Sequence[int]) -> None:
+        """Begin with a cache that holds this and nothing else: what was evaluated once is put back."""
+        self.forget()
+        known = tuple(head)
+        if state := self._heads.get(known):
+            self._shelf.put(known, state)
+        if head:
+            self.fill(head)
+        if head and not state:
+            ((_, self._heads[known]),) = self._engine.states()
 
     def prefill(self, tokens: Sequence[int], seconds: float = _FOR_EVER) -> float:
         """Tokens a second at which those of `tokens` are evaluated that are not in the cache yet."""

@@ -1,15 +1,17 @@
 """How fast the engine's loop decodes and prefills, at three depths, beside llama-bench on the same GGUF.
 
 Ours runs in this process, sampling and text included; llama-bench, where LLAMA_BENCH names it, with as many threads
-and the same KV type. In a round ours goes before llama-bench and again after it, so that a machine that slows down
-slows both. f16 is llama-bench's default; q8_0 is what ours takes on a CPU. A round takes about five minutes on two
-cores, most of it to fill the caches to the depth.
+and the same KV type. Both begin with a cache that holds what makes the depth, and nothing else. In a round ours goes
+before llama-bench and again after it, so that a machine that slows down slows both, and a ratio is that of one round.
+f16 is llama-bench's default; q8_0 is what ours takes on a CPU. A round takes about five minutes on two cores, most of
+it to fill llama-bench's cache to the depth.
 
     [LLAMA_BENCH=.../llama-bench] PYTHONPATH=tests python tests/bench/decode.py [--json] [--rounds N]
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import statistics
@@ -25,13 +27,15 @@ from ingle_daemon.engine.worker import default_threads
 
 DEPTHS = (0, 1024, 4096)
 PREFILL, DECODE = 256, 32
-RUNS_BEFORE, RUNS_AFTER, PEER_RUNS = 2, 2, 3
+RUNS_BEFORE, RUNS_AFTER, PEER_RUNS = 3, 3, 4
+WARM_UP = 8
+"""Tokens after which the processor and its caches decode as before: llama-bench begins with some, too."""
 
 KvName = Literal["f16", "q8_0"]
 KV_FLAGS: dict[KvName, list[str]] = {"f16": [], "q8_0": ["-ctk", "q8_0", "-ctv", "q8_0", "-fa", "1"]}
 
-Rates = dict[tuple[str, int, KvName], list[float]]
-"""Tokens a second of every run, by what was measured, depth and KV type."""
+Rates = dict[tuple[str, int, KvName], list[list[float]]]
+"""Tokens a second of every run of every round, by what was measured, depth and KV type."""
 
 
 def main() -> None:
@@ -51,39 +55,51 @@ def measure(peer: str | None, rounds: int) -> tuple[Rates, Rates]:
     """Ours, and llama-bench's."""
     ours: Rates = defaultdict(list)
     theirs: Rates = defaultdict(list)
-    for kv_type, flags in KV_FLAGS.items():
-        engine = BareEngine(kv_type=kv_type)
-        tokens = engine.tokenize(source_text())
-        for depth in DEPTHS:
-            engine.fill(tokens[: depth or PREFILL])
-            for _ in range(rounds):
-                _measure_ours(engine, tokens, (depth, kv_type), RUNS_BEFORE, ours)
-                if peer:
-                    _measure_llama_bench(peer, flags, (depth, kv_type), theirs)
-                _measure_ours(engine, tokens, (depth, kv_type), RUNS_AFTER, ours)
-        engine.close()
+    engines = {kv_type: BareEngine(kv_type=kv_type) for kv_type in KV_FLAGS}
+    tokens = engines["q8_0"].tokenize(source_text())
+    for _, depth, (kv_type, engine) in itertools.product(range(rounds), DEPTHS, engines.items()):
+        place = depth, kv_type
+        _begin_round(place, ours, theirs)
+        _measure_ours(engine, tokens, place, RUNS_BEFORE, ours)
+        if peer:
+            _measure_llama_bench(peer, place, theirs)
+        _measure_ours(engine, tokens, place, RUNS_AFTER, ours)
     return ours, theirs
 
 
+def _begin_round(place: tuple[int, KvName], *all_rates: Rates) -> None:
+    for rates, what in itertools.product(all_rates, ("prefill", "decode")):
+        rates[_key(what, place)].append([])
+
+
+def _key(what: str, place: tuple[int, KvName]) -> tuple[str, int, KvName]:
+    return what, place[0], place[1]
+
+
 def _measure_ours(engine: BareEngine, tokens: list[int], place: tuple[int, KvName], runs: int, rates: Rates) -> None:
-    depth, kv_type = place
+    depth, _ = place
     head = tokens[:depth]
     for _ in range(runs):
-        fresh = random.choices(tokens, k=PREFILL)  # nothing that stands in the cache already
-        rates["prefill", depth, kv_type].append(engine.prefill(head + fresh))
-        rates["decode", depth, kv_type].append(engine.decode(head or tokens[:1], DECODE))
+        engine.hold(head)
+        fresh = random.choices(tokens, k=PREFILL)
+        rates[_key("prefill", place)][-1].append(engine.prefill(head + fresh))
+    engine.hold(head)
+    engine.decode(head or tokens[:1], WARM_UP)
+    for _ in range(runs):
+        engine.hold(head)
+        rates[_key("decode", place)][-1].append(engine.decode(head or tokens[:1], DECODE))
 
 
-def _measure_llama_bench(peer: str, flags: list[str], place: tuple[int, KvName], rates: Rates) -> None:
+def _measure_llama_bench(peer: str, place: tuple[int, KvName], rates: Rates) -> None:
     depth, kv_type = place
     command = [peer, "-m", str(support.starter_model()), "-t", str(default_threads()), "-d", str(depth)]
-    command += ["-p", str(PREFILL), "-n", str(DECODE), "-r", str(PEER_RUNS), "-o", "jsonl", *flags]
+    command += ["-p", str(PREFILL), "-n", str(DECODE), "-r", str(PEER_RUNS), "-o", "jsonl", *KV_FLAGS[kv_type]]
     done = subprocess.run(command, capture_output=True, text=True, env=peer_environment(), check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with exit code {done.returncode}:\n{done.stderr}")
     for line in done.stdout.splitlines():
         test = json.loads(line)
-        rates["prefill" if test["n_prompt"] else "decode", depth, kv_type] += test["samples_ts"]
+        rates[_key("prefill" if test["n_prompt"] else "decode", place)][-1] += test["samples_ts"]
 
 
 def _rows(ours: Rates, theirs: Rates) -> list[report.Row]:
@@ -92,17 +108,24 @@ def _rows(ours: Rates, theirs: Rates) -> list[report.Row]:
             "": what,
             "depth": depth,
             "KV": kv_type,
-            "ingle": report.Spread.of(rates),
-            "llama-bench": report.Spread.of(peer) if (peer := theirs.get((what, depth, kv_type))) else None,
-            "ratio": _ratio(rates, peer),
-            "to its f16": _ratio(rates, theirs.get((what, depth, "f16"))),
+            "ingle": _all(rates),
+            "llama-bench": _all(theirs[what, depth, kv_type]),
+            "ratio": _ratio(rates, theirs[what, depth, kv_type]),
+            "to its f16": _ratio(rates, theirs[what, depth, "f16"]),
         }
         for (what, depth, kv_type), rates in sorted(ours.items())
     ]
 
 
-def _ratio(ours: list[float], theirs: list[float] | None) -> float | None:
-    return round(statistics.median(ours) / statistics.median(theirs), 3) if theirs else None
+def _all(rounds: list[list[float]]) -> report.Spread | None:
+    rates = [rate for runs in rounds for rate in runs]
+    return report.Spread.of(rates) if rates else None
+
+
+def _ratio(ours: list[list[float]], theirs: list[list[float]]) -> report.Spread | None:
+    """Of the rounds' ratios, each of two medians."""
+    ratios = [statistics.median(a) / statistics.median(b) for a, b in zip(ours, theirs, strict=True) if b]
+    return report.Spread.of(ratios) if ratios else None
 
 
 if __name__ == "__main__":

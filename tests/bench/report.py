@@ -31,7 +31,8 @@ class Spread:
         return cls(round(statistics.median(values), 2), round(min(values), 2), round(max(values), 2), len(values))
 
     def __str__(self) -> str:
-        return f"{self.median:.1f} ({self.low:.1f}..{self.high:.1f})"
+        digits = 1 if self.high >= 10 else 2
+        return f"{self.median:.{digits}f} ({self.low:.{digits}f}..{self.high:.{digits}f})"
 
 
 Cell = str | int | float | bool | Spread | None

@@ -92,8 +92,10 @@ def test_steps_are_short_after_an_interruption_and_grow_again() -> None:
     pace.interrupted()
     assert (pace.may_be_long, pace.long_slice) == (False, round(TARGET_S / 0.005))
     assert pace.long_slice == pace.slice
-    for _ in range(3):
+    for _ in range(5):
         pace.learn(64, 64 * 0.005)
+    assert pace.slice < pace.long_slice < round(LONG_S / 0.005)
+    pace.learn(64, 64 * 0.005)
     assert pace.long_slice == round(LONG_S / 0.005)
 
 

@@ -12,10 +12,12 @@ __all__ = ["BACKGROUND_S", "LONG_S", "TARGET_S", "Pace"]
 
 TARGET_S = 0.1
 BACKGROUND_S = 0.03
-LONG_S = 0.5
+LONG_S = 1.0
 _SMALLEST = 16
 _SMALLEST_IN_BACKGROUND = 4
 _FIRST = 64
+_GROWTH = 1.5
+"""Of a long step after one that was not interrupted: to the longest it takes two seconds in which nobody comes."""
 _MEMORY = 0.7
 """Weight of what was known before, against the newest step."""
 
@@ -60,7 +62,7 @@ class Pace:
         """A step evaluated `tokens` in `seconds`. Steps of a few tokens say nothing of prefill and are passed over."""
         if tokens < _SMALLEST:
             return
-        self._uninterrupted = min(2 * self._uninterrupted, LONG_S)
+        self._uninterrupted = min(_GROWTH * self._uninterrupted, LONG_S)
         newest = seconds / tokens
         old = self._seconds_a_token or newest
         self._seconds_a_token = _MEMORY * old + (1 - _MEMORY) * newest
