@@ -62,7 +62,7 @@ class EngineSettings(_Section, frozen=True, kw_only=True):
     """Layers on the GPU; -1 leaves it to the plan, which goes by what is free."""
     kv_type: Literal["auto", "f16", "q8_0"] = "auto"
     """What the KV cache holds. On a CPU q8_0 answers token-exactly, f16 evaluates long prompts up to twice as fast;
-    "auto" is q8_0 there, and on a GPU what the plan has room for."""
+    "auto" is q8_0 there if the weights allow that, else f16, as on a GPU, where there is room."""
     exact: bool = False
     """Answers without chance (temperature 0) never depend on what else runs, whatever the model's quantization: on a
     CPU, where prompts are then read more slowly. Where it costs nothing they do not anyway."""

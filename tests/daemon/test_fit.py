@@ -17,7 +17,7 @@ from ingle_daemon.models import catalog, gguf
 from ingle_daemon.models.catalog import Entry
 from ingle_daemon.models.fit import CHAT_FLOOR, COMPLETION_FLOOR, SMALLEST_BATCH, Plan, Wish, plan, steps_down
 from ingle_daemon.models.memory import Device, Machine, needs_of, room
-from ingle_daemon.models.shape import Shape
+from ingle_daemon.models.shape import Shape, estimated
 
 CATALOG = catalog.shipped()
 KNOWN = [entry for entry in CATALOG.entries if entry.architecture]
@@ -102,7 +102,7 @@ def test_memory_is_given_up_in_the_documented_order() -> None:
         (True, False, False, True, True),
         (True, False, False, False, True),
         (False, False, True, True, True),
-        (False, False, True, True, False),
+        (False, True, True, True, False),
     ]
 
 
@@ -123,6 +123,23 @@ def test_no_context_is_longer_than_the_models() -> None:
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
 def test_a_kv_type_that_is_set_stays(kv_type: str) -> None:
     assert {at(mb, kv_type=kv_type).kv_type for mb in range(1000, 9000, 100)} == {kv_type}
+
+
+@pytest.mark.parametrize(
+    ("quant", "exact", "kv_type"),
+    [("Q4_K_M", False, "f16"), ("Q4_K_M", True, "q8_0"), ("Q8_0", False, "q8_0"), ("F16", False, "f16")],
+)
+def test_on_a_cpu_the_cache_is_q8_0_where_that_makes_answers_exact(quant: str, exact: bool, kv_type: str) -> None:
+    architecture = KNOWN[0].architecture
+    assert architecture
+    shape = estimated(architecture, quant, 10**9)
+    assert plan(shape, on_gpu(0), Wish(exact=exact)).kv_type == kv_type
+
+
+def test_on_a_cpu_a_long_context_comes_before_an_f16_cache() -> None:
+    rams = [plan(SEVEN, on_gpu(0, ram=mb * 10**6), Wish()) for mb in range(8_000, 5_000, -50)]
+    decided = list(dict.fromkeys((found.context == 8192, found.kv_type) for found in rams))
+    assert decided == [(True, "f16"), (True, "q8_0"), (False, "q8_0")]
 
 
 def test_layers_that_are_set_are_taken_where_they_fit() -> None:
@@ -197,6 +214,7 @@ def test_each_step_down_is_the_documented_one() -> None:
         ("q8_0", 4096, 64, 4),
         ("q8_0", 4096, 64, 3),
         ("q8_0", 4096, 64, 2),
+        ("f16", 8192, 256, 0),
         ("q8_0", 8192, 256, 0),
         ("q8_0", 4096, 256, 0),
         ("q8_0", 4096, 128, 0),

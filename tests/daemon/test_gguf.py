@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gguf as reference
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -181,7 +182,16 @@ def test_the_shape_is_what_the_tensors_and_numbers_say(model: bytes) -> None:
         layer_bytes=(of("blk.0."), of("blk.1.")),
         output_bytes=of("output"),
         embedding_bytes=of("token_embd"),
+        steady=True,
     )
+
+
+def test_k_quants_are_not_steady(tmp_path: Path) -> None:
+    wide = msgspec.structs.replace(SMALL, embedding=256, feed_forward=256)
+    model = gguf_files.write(tmp_path / "m.gguf", wide, "Q4_K_M", tokens=True)
+    shape = parse(model.read_bytes()).shape
+    assert shape
+    assert not shape.steady
 
 
 def numbers(path: Path, **more: int | list[int]) -> bytes:

@@ -145,6 +145,7 @@ def _wish(wanted: frames.Load) -> Wish:
         batch=wanted.batch,
         gpu_layers=wanted.gpu_layers,
         chat=wanted.chat,
+        exact=wanted.exact,
     )
 
 

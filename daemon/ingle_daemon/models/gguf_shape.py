@@ -41,11 +41,13 @@ KEYS = frozenset(_MOST)
 
 
 class Tensor(NamedTuple):
-    """A tensor's place in the model and its size. `rows` is what is left of its dimensions after the first."""
+    """A tensor's place in the model and its size. `rows` is what is left of its dimensions after the first; `steady`
+    says that llama.cpp multiplies it in one way whatever the batch."""
 
     name: str
     rows: int
     bytes: int
+    steady: bool
 
 
 def shape_of(architecture: str, values: Mapping[str, Value], tensors: Sequence[Tensor]) -> Shape | None:
@@ -84,6 +86,7 @@ def shape_of(architecture: str, values: Mapping[str, Value], tensors: Sequence[T
         output_bytes=output + shared,
         embedding_bytes=sum(tensor.bytes for tensor in tensors) - sum(by_layer) - output,
         shared_bytes=shared,
+        steady=all(tensor.steady for tensor in tensors),
     )
 
 

@@ -28,6 +28,7 @@ _BITS = {
 }
 """Bits of a weight, by ggml's type. A quantization is named after the type that most of its tensors have."""
 _UNKNOWN_BITS = 16.0
+_STEADY = frozenset(("Q4_0", "Q4_1", "Q5_0", "Q8_0"))
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +81,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """The weights before the first layer. llama.cpp keeps them in RAM, whatever is on the GPU."""
     shared_bytes: int = 0
     """Of the output layer, what are the embedding's weights: there once in RAM, and once more on a GPU that has it."""
+    steady: bool = False
+    """On a CPU llama.cpp should multiply all weights in one way whatever the batch. A load finds out if it does."""
 
     @property
     def stored_bytes(self) -> int:
@@ -115,4 +118,5 @@ def estimated(architecture: Architecture, quant: str, size_bytes: int) -> Shape:
         output_bytes=output,
         embedding_bytes=embedding,
         shared_bytes=output if architecture.tied else 0,
+        steady=kind in _STEADY,
     )
