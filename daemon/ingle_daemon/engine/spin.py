@@ -1,4 +1,4 @@
-"""How long the engine's threads spin at a barrier before they sleep: long while nobody else computes, else briefly.
+"""How long threads spin at a barrier before they sleep: long while nobody else computes, and briefly in company.
 
 There are some hundred barriers in a token. A thread that sleeps at each is woken again at each, which costs up to three
 quarters of the speed; but one that spins while its partner has lost its core to another program spins for a whole time
@@ -24,12 +24,12 @@ __all__ = ["Company", "Crowd", "Spent", "Spin"]
 Parallel = Callable[[Any, None, int, int], None]
 """libgomp's GOMP_parallel: a function, its argument, in so many threads; and flags."""
 
-_SHARE = 0.8
-"""Threads that spin use all of their cores' time (measured: 0.91 and more), or half of it beside others."""
+_LOST = 0.5
+"""Cores' worth of time that spinning threads do without: all but a tenth of theirs is theirs, or half beside others."""
 _SWITCHES = 100
 """A second. So often and more a thread that sleeps and wakes loses its core to others (measured: 3,000 to 30,000)."""
-_WINDOW_S, _CROWDED_WINDOW_S = 0.05, 0.3
-_HOLD_S, _LONGEST_HOLD_S = 0.5, 60.0
+_WINDOW_S, _SETTLING_S, _CROWDED_WINDOW_S = 0.15, 0.3, 0.1
+_HOLD_S, _LONGEST_HOLD_S = 0.5, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,19 @@ class Company:
     def learn(self, spent: Spent, threads: int, now: float) -> bool:
         """Whether there is company, after this was spent by so many threads."""
         self._seen += spent
-        if self._seen.wall >= (_CROWDED_WINDOW_S if self.crowded else _WINDOW_S):
+        if self._seen.wall >= self._window:
             seen, self._seen = self._seen, _NOTHING
             if self.crowded:
                 self._look_for_others(seen, now)
-            elif seen.cpu < _SHARE * threads * seen.wall and now >= self._deaf_until:
+            elif threads * seen.wall - seen.cpu > _LOST * seen.wall and now >= self._deaf_until:
                 self.crowded, self._settled, self._met = True, False, False
         return self.crowded
+
+    @property
+    def _window(self) -> float:
+        if not self.crowded:
+            return _WINDOW_S
+        return _CROWDED_WINDOW_S if self._settled else _SETTLING_S
 
     def _look_for_others(self, seen: Spent, now: float) -> None:
         others = seen.switches >= _SWITCHES * seen.wall
