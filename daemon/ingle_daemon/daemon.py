@@ -334,7 +334,11 @@ class Daemon:
         if os.sep in wanted or wanted.endswith(".gguf"):
             path = Path(wanted).expanduser()
             if not path.is_file():
-                raise NoModel(f"there is no file {path}", hint="Correct [engine] model or INGLE_MODEL.", wanted=wanted)
+                raise NoModel(
+                    f"there is no file {path}",
+                    hint="Correct the path: it is [engine] model, INGLE_MODEL or -m.",
+                    wanted=wanted,
+                )
             return path.stem, path, None
         installed = self._store.find(wanted) if wanted else self._store.current()
         if installed is None:

@@ -148,7 +148,11 @@ def _add_model(parser: ArgumentParser) -> None:
         "--think", dest="route", action="store_const", const="think", help="ask the configured reasoning model"
     )
     parser.add_argument(
-        "-m", "--model", metavar="MODEL", help="ask another installed model, this once (`ingle model list`)"
+        "-m",
+        "--model",
+        metavar="MODEL",
+        type=_as_the_daemon_finds_it,
+        help="ask another installed model, this once (`ingle model list`), or a GGUF file",
     )
     parser.add_argument(
         "-s",
@@ -211,6 +215,13 @@ def _add_conversations(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--rm", dest="removed", type=_conversation, nargs="+", metavar="N", help="delete these, without a trace"
     )
+
+
+def _as_the_daemon_finds_it(text: str) -> str:
+    """A file's whole path, for the daemon works in another folder; a name as it is."""
+    import os.path
+
+    return os.path.abspath(text) if text.lower().endswith(".gguf") and os.path.isfile(text) else text  # noqa: PTH100, PTH113 - pathlib takes a while to import
 
 
 def _count(text: str) -> int:

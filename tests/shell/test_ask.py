@@ -60,6 +60,14 @@ def test_options_reach_the_daemon(instance: Instance, daemon: FakeDaemon) -> Non
     ]
 
 
+def test_a_models_file_is_named_by_its_whole_path(instance: Instance, daemon: FakeDaemon) -> None:
+    daemon.play("/ingle/ask", answered("ok"), answered("ok"))
+    (instance.root / "m.gguf").touch()
+    for model in ("m.gguf", "m"):
+        instance.run("ask", "-m", model, "why?")
+    assert [body["model"] for body in daemon.bodies("/ingle/ask")] == [str(instance.root / "m.gguf"), "m"]
+
+
 def test_an_empty_system_text_sends_none(instance: Instance, daemon: FakeDaemon) -> None:
     daemon.play("/ingle/ask", answered("ok"))
     instance.run("ask", "--system", "", "why?")

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Company", "Crowd", "Spent", "Spin"]
+__all__ = ["Company", "Spent", "Spin"]
 
 Parallel = Callable[[Any, None, int, int], None]
 """libgomp's GOMP_parallel: a function, its argument, in so many threads; and flags."""
@@ -28,7 +28,7 @@ _LOST = 0.5
 """Cores' worth of time that spinning threads do without: all but a tenth of theirs is theirs, or half beside others."""
 _SWITCHES = 100
 """A second. So often and more a thread that sleeps and wakes loses its core to others (measured: 3,000 to 30,000)."""
-_WINDOW_S, _SETTLING_S, _CROWDED_WINDOW_S = 0.15, 0.3, 0.1
+_WINDOW_S, _SETTLING_S, _CROWDED_WINDOW_S = 0.15, 0.6, 0.1
 _HOLD_S, _LONGEST_HOLD_S = 0.5, 10.0
 
 
@@ -97,11 +97,12 @@ class Crowd:
         self._nothing = ctypes.CDLL(None).free  # of no memory: does nothing
         self._left: threading.Event | None = None
 
-    def gather(self) -> None:
-        """Add the threads."""
+    def gather(self, threads: int) -> None:
+        """Add as many as are missing where so many compute."""
         if self._left is None:
             self._left = threading.Event()
-            threading.Thread(target=self._stand, args=(self._left,), name="crowd", daemon=True).start()
+            count = max(len(os.sched_getaffinity(0)) - threads, 0) + 2  # one of them is not libgomp's
+            threading.Thread(target=self._stand, args=(count, self._left), name="crowd", daemon=True).start()
 
     def leave(self) -> None:
         """Take them away."""
@@ -109,9 +110,9 @@ class Crowd:
             self._left.set()
             self._left = None
 
-    def _stand(self, left: threading.Event) -> None:
+    def _stand(self, count: int, left: threading.Event) -> None:
         """Threads belong to the one that began them, and end with it."""
-        self._parallel(self._nothing, None, len(os.sched_getaffinity(0)) + 1, 0)
+        self._parallel(self._nothing, None, count, 0)
         left.wait()
 
 
@@ -132,7 +133,7 @@ class Spin:
         begun, ended = self._begun, _now()
         spent = Spent(ended.wall - begun.wall, ended.cpu - begun.cpu, ended.switches - begun.switches)
         if threads > 1 and self._company.learn(spent, threads, ended.wall):
-            self._crowd.gather()
+            self._crowd.gather(threads)
         else:
             self._crowd.leave()
 

@@ -16,7 +16,7 @@ import msgspec
 
 from ingle_daemon.errors import NoModel
 from ingle_daemon.models.gguf_shape import KEYS, MOST_LAYERS, Tensor, Value, shape_of
-from ingle_daemon.models.shape import Shape
+from ingle_daemon.models.shape import STEADY, Shape
 
 __all__ = ["Header", "check", "parse"]
 
@@ -57,7 +57,6 @@ _BLOCK_BYTES = {
     256: {10: 84, 11: 110, 12: 144, 13: 176, 14: 210, 15: 292, 16: 66, 17: 74, 18: 98, 19: 50}
     | {21: 110, 22: 82, 23: 136, 29: 56, 34: 54, 35: 66},
 }
-_STEADY = frozenset((0, 2, 3, 6, 8))  # F32, Q4_0, Q4_1, Q5_0, Q8_0, as `engine/opening.py` found them on two CPUs
 _WANTED = frozenset(("general.architecture", "general.name", "general.alignment", "tokenizer.chat_template"))
 Values = dict[str, Value]
 
@@ -293,4 +292,4 @@ def _tensor(reader: _Reader) -> tuple[Tensor, int]:
     kind, offset = reader.u32(), reader.u64()
     block, block_bytes = _BLOCKS.get(kind, (1, 0))  # of a type newer than this table only the place is checked
     size = math.prod(dimensions) // block * block_bytes
-    return Tensor(name, math.prod(dimensions[1:]), size, kind in _STEADY), offset
+    return Tensor(name, math.prod(dimensions[1:]), size, kind in STEADY.values()), offset

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["Architecture", "Shape", "estimated"]
+__all__ = ["STEADY", "Architecture", "Shape", "estimated"]
 
 Count = Annotated[int, msgspec.Meta(gt=0, lt=2**40)]
 
@@ -28,7 +28,9 @@ _BITS = {
 }
 """Bits of a weight, by ggml's type. A quantization is named after the type that most of its tensors have."""
 _UNKNOWN_BITS = 16.0
-_STEADY = frozenset(("Q4_0", "Q4_1", "Q5_0", "Q8_0"))
+STEADY = {"F32": 0, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q8_0": 8}
+"""The types, and ggml's numbers for them, whose products on a CPU `engine/opening.py` found to be the same whatever the
+batch: on an AMD with AVX2 and on an Intel with AVX-512."""
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,5 +120,5 @@ def estimated(architecture: Architecture, quant: str, size_bytes: int) -> Shape:
         output_bytes=output,
         embedding_bytes=embedding,
         shared_bytes=output if architecture.tied else 0,
-        steady=kind in _STEADY,
+        steady=kind in STEADY,
     )

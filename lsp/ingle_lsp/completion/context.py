@@ -66,7 +66,7 @@ class Edited(NamedTuple):
 class Hole:
     """A document with a hole at the cursor: what is around it, for a keystroke may not cost more in a longer file.
 
-    So many characters and lines stand before `before`.
+    `skipped` characters, which are `lines_skipped` lines, stand above `before`.
     """
 
     before: str
