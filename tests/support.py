@@ -248,8 +248,9 @@ def kill(pid: int) -> None:
 
 
 def _has_ended(process: psutil.Process) -> bool:
+    """Its first thread is a zombie while others, the last of which closes the sockets, may still run."""
     try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
+        return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1)
     except psutil.NoSuchProcess:
         return True
 
