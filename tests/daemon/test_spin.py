@@ -15,28 +15,33 @@ from ingle_daemon.engine.batch import BatchItem
 from ingle_daemon.engine.runner import Runner, RunnerOptions
 from ingle_daemon.engine.spin import Company, Spent
 
-ALONE, BESIDE_OTHERS = Spent(0.01, 0.0195, 0), Spent(0.01, 0.01, 5)
-SLEEPING_ALONE, SLEEPING_BESIDE_OTHERS = Spent(0.04, 0.04, 0), Spent(0.02, 0.02, 500)
+ALONE, BESIDE_OTHERS = Spent(1, 1.95, 0), Spent(1, 1, 500)
+SLEEPING_ALONE, SLEEPING_BESIDE_OTHERS = Spent(1, 1, 0), Spent(1, 1, 25_000)
 
 
 class Clocked:
-    """A company, and how it went."""
+    """A company, and how it went. It is told of windows in which as much was spent as in a given second."""
 
     def __init__(self) -> None:
         self.company = Company()
         self.now = 100.0
 
-    def spend(self, spent: Spent, seconds: float) -> bool:
+    def spend(self, each_second: Spent, seconds: float) -> bool:
         end = self.now + seconds
         while self.now < end:
-            self.now += spent.wall
-            self.company.learn(spent, 2, self.now)
+            self._spend_window(each_second)
         return self.company.crowded
+
+    def _spend_window(self, each_second: Spent) -> None:
+        wall = self.company.window
+        self.now += wall
+        spent = Spent(wall, wall * each_second.cpu, int(wall * each_second.switches))
+        self.company.learn(spent, 2, self.now)
 
     def seconds_until(self, spent: Spent, *, crowded: bool) -> float:
         begin = self.now
         while self.company.crowded is not crowded and self.now < begin + 60:
-            self.spend(spent, spent.wall)
+            self._spend_window(spent)
         return self.now - begin
 
 
@@ -55,15 +60,17 @@ def test_others_are_noticed_at_once_and_that_they_are_gone_too() -> None:
 def test_one_window_without_others_is_not_enough_at_first() -> None:
     clocked = Clocked()
     clocked.seconds_until(BESIDE_OTHERS, crowded=True)
-    assert clocked.spend(SLEEPING_ALONE, 0.65)
+    assert clocked.spend(SLEEPING_ALONE, 0.5)
     assert clocked.spend(SLEEPING_BESIDE_OTHERS, 0.4)
 
 
 def test_who_waits_for_something_else_is_listened_to_less_and_less() -> None:
     clocked, crowded = Clocked(), 0.0
-    waiting = Spent(0.01, 0.005, 0)  # as beside a GPU
-    for _ in range(12_000):
-        crowded += 0.01 * clocked.spend(waiting, 0.01)
+    waiting = Spent(1, 0.5, 0)  # as beside a GPU
+    while clocked.now < 220:
+        began, was_crowded = clocked.now, clocked.company.crowded
+        clocked.spend(waiting, 0.01)
+        crowded += (clocked.now - began) * was_crowded
     assert 1 < crowded < 12, "of two minutes"
 
 

@@ -34,18 +34,12 @@ _HOLD_S, _LONGEST_HOLD_S = 0.5, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What evaluating something took: seconds by the clock and of all threads together, and how often one of them had
-    to give up its core."""
+    """What evaluations took: seconds of them by the clock, seconds of all threads together meanwhile and between them,
+    and how often a thread had to give up its core."""
 
     wall: float
     cpu: float
     switches: int
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(self.wall + other.wall, self.cpu + other.cpu, self.switches + other.switches)
-
-
-_NOTHING = Spent(0.0, 0.0, 0)
 
 
 class Company:
@@ -57,29 +51,26 @@ class Company:
 
     def __init__(self) -> None:
         self.crowded = False
-        self._seen = _NOTHING
         self._settled = self._met = False
         self._hold = self._deaf_until = 0.0
 
-    def learn(self, spent: Spent, threads: int, now: float) -> bool:
-        """Whether there is company, after this was spent by so many threads."""
-        self._seen += spent
-        if self._seen.wall >= self._window:
-            seen, self._seen = self._seen, _NOTHING
-            if self.crowded:
-                self._look_for_others(seen, now)
-            elif threads * seen.wall - seen.cpu > _LOST * seen.wall and now >= self._deaf_until:
-                self.crowded, self._settled, self._met = True, False, False
-        return self.crowded
-
     @property
-    def _window(self) -> float:
+    def window(self) -> float:
+        """Seconds of evaluation that tell."""
         if not self.crowded:
             return _WINDOW_S
         return _CROWDED_WINDOW_S if self._settled else _SETTLING_S
 
-    def _look_for_others(self, seen: Spent, now: float) -> None:
-        others = seen.switches >= _SWITCHES * seen.wall
+    def learn(self, spent: Spent, threads: int, now: float) -> bool:
+        """Whether there is company, after this was spent in a window by so many threads."""
+        if self.crowded:
+            self._look_for_others(spent, now)
+        elif threads * spent.wall - spent.cpu > _LOST * spent.wall and now >= self._deaf_until:
+            self.crowded, self._settled, self._met = True, False, False
+        return self.crowded
+
+    def _look_for_others(self, spent: Spent, now: float) -> None:
+        others = spent.switches >= _SWITCHES * spent.wall
         self._met |= others
         if others or not self._settled:  # at first the threads may stay out of the others' way
             self._settled = True
@@ -117,31 +108,43 @@ class Crowd:
 
 
 class Spin:
-    """Spins as long as pays. `begin` and `end` go around every evaluation."""
+    """Spins as long as pays. `begin` and `end` go around every evaluation.
+
+    What the process does between evaluations counts as theirs: it is little, and to read its time around every one of
+    them takes as long as drawing a token.
+    """
 
     def __init__(self, parallel: Parallel) -> None:
         self._company = Company()
         self._crowd = Crowd(parallel)
-        self._begun = _NOTHING
+        self._begun = self._wall = 0.0
+        self._cpu, self._switches = _used()
 
     def begin(self) -> None:
         """Threads begin to compute."""
-        self._begun = _now()
+        self._begun = time.monotonic()
 
     def end(self, threads: int) -> None:
         """So many of them did."""
-        begun, ended = self._begun, _now()
-        spent = Spent(ended.wall - begun.wall, ended.cpu - begun.cpu, ended.switches - begun.switches)
-        if threads > 1 and self._company.learn(spent, threads, ended.wall):
-            self._crowd.gather(threads)
-        else:
-            self._crowd.leave()
+        now = time.monotonic()
+        self._wall += now - self._begun
+        if self._wall >= self._company.window:
+            self._end_window(threads, now)
 
     def close(self) -> None:
         """No more of it."""
         self._crowd.leave()
 
+    def _end_window(self, threads: int, now: float) -> None:
+        cpu, switches = _used()
+        spent = Spent(self._wall, cpu - self._cpu, switches - self._switches)
+        self._wall, self._cpu, self._switches = 0.0, cpu, switches
+        if threads > 1 and self._company.learn(spent, threads, now):
+            self._crowd.gather(threads)
+        else:
+            self._crowd.leave()
 
-def _now() -> Spent:
-    """Since some moment."""
-    return Spent(time.monotonic(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
+
+def _used() -> tuple[float, int]:
+    """Seconds that the process has computed so far, and how often a thread of it had to give up its core."""
+    return time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
