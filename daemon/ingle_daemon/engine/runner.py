@@ -312,6 +312,8 @@ class Runner:
         self._batch = llama.llama_batch_init(self.batch, 0, 1)
         self._writer = BatchWriter(self._batch, self.batch)
         self._row_type = ctypes.c_float * self.vocab.size
+        self._views: dict[int, npt.NDArray[np.float32]] = {}
+        """Of rows of logits, by their addresses, which are few. To make one takes as long as to look through it."""
         self.n_params: int = llama.llama_model_n_params(self._model)
         self.size_bytes: int = llama.llama_model_size(self._model)
         self.load_ms = (time.perf_counter() - begin) * 1000
@@ -392,9 +394,11 @@ class Runner:
 
     def logits(self, output: int) -> npt.NDArray[np.float32]:
         """A view of the logits of output `output` of the last batch; the next decode overwrites it."""
-        first = llama.llama_get_logits_ith(self._context, self._writer.rows[output]).contents
-        row = self._row_type.from_address(ctypes.addressof(first))
-        return np.frombuffer(memoryview(row), np.float32)
+        address = _logits_at(self._context, self._writer.rows[output])
+        view = self._views.get(address)
+        if view is None:
+            view = self._views[address] = np.frombuffer(memoryview(self._row_type.from_address(address)), np.float32)
+        return view
 
     def sample(self, sampler: Sampler, output: int) -> int:
         """The next token after output `output` of the last batch."""
@@ -454,6 +458,10 @@ def hello() -> Hello:
 
 def _bound(name: str, arguments: list[Any], result: Any) -> Any:
     return llama.llama_cpp.ctypes_function(name, arguments, result)(_bound)
+
+
+_logits_at = _bound("llama_get_logits_ith", [llama.llama_context_p_ctypes, ctypes.c_int32], ctypes.c_void_p)
+"""The address of a batch row's logits. llama_cpp's own binding wraps it in a pointer, and that is slow to read."""
 
 
 def _spin() -> Spin | None:
