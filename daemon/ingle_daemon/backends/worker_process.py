@@ -98,9 +98,9 @@ class WorkerProcess:
 
 
 def worker_environment() -> dict[str, str]:
-    """Ours, with libgomp's threads told to spin for less than a millisecond at a barrier before they sleep.
+    """Ours, with libgomp's threads told to spin for a millisecond or so at a barrier before they sleep.
 
-    That is as fast as libgomp's 3 ms while nobody else computes. Where somebody does, `engine/spin.py` shortens it, and
-    less is lost until that is noticed. `tests/bench/threads.py` measures it.
+    That is as fast as libgomp's own ten times as long while nobody else computes. Where somebody does,
+    `engine/spin.py` shortens it, and less is lost until that is noticed. `tests/bench/threads.py` measures it.
     """
-    return {"GOMP_SPINCOUNT": "10000", **os.environ}
+    return {"GOMP_SPINCOUNT": "30000", **os.environ}
