@@ -167,13 +167,17 @@ class Engine:
                 run.sequence.guess(self._times, left)
                 left -= len(run.sequence.draft)
         sequences = [run.sequence for run in self._running.values()]
+        if not all(sequence.decoding for sequence in sequences):
+            self._choose_prefill(sequences, long=long)
+        return plan(sequences, self._capacity)
+
+    def _choose_prefill(self, sequences: list[Sequence], *, long: bool) -> None:
         in_background = all(sequence.priority == "warm-up" for sequence in sequences)
         prefill = self._pace.background_slice if in_background else self._pace.slice
         if long:
             prefill = self._pace.long_slice
         if prefill != self._capacity.prefill:
             self._capacity = replace(self._capacity, prefill=prefill)
-        return plan(sequences, self._capacity)
 
     def rest(self) -> float | None:
         """Nobody waits for anything: do what was put off. Returns the seconds until there is more to do, if ever."""
@@ -302,8 +306,8 @@ class Engine:
 
     def _decode(self, slices: tuple[Slice, ...]) -> None:
         items = []
-        for piece in slices:
-            sequence = self._running[piece.id].sequence
+        sequences = [self._running[piece.id].sequence for piece in slices]
+        for piece, sequence in zip(slices, sequences, strict=True):
             if not sequence.begun:
                 sequence.begun = True
                 self._tell(sequence, Begun())
@@ -315,9 +319,8 @@ class Engine:
         begin = self._clock()
         self._runner.decode(items)
         self._learn(sum(len(item.tokens) for item in items), self._clock() - begin)
-        for item, piece in zip(items, slices, strict=True):
+        for item, sequence in zip(items, sequences, strict=True):
             self._cache.evaluated(item.slot, item.tokens)
-            sequence = self._running[piece.id].sequence
             sequence.evaluated += len(item.tokens) - len(sequence.draft)
 
     def _learn(self, tokens: int, seconds: float) -> None:

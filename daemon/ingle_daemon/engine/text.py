@@ -26,6 +26,7 @@ class TextStream:
     def __init__(self, stops: tuple[str, ...] = (), min_indent: int = 0) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stops = tuple(stop for stop in stops if stop)
+        self._longest_stop = max(map(len, self._stops), default=0)
         self._min_indent = min_indent
         self._held = ""
         self.lines = 0
@@ -76,8 +77,7 @@ class TextStream:
         """How many characters at the end might begin a stop string, or a line whose indent is not known yet."""
         open_line = _OPEN_LINE_START.search(self._held) if self._min_indent else None
         indent = len(self._held) - open_line.start() if open_line else 0
-        longest = max((len(stop) for stop in self._stops), default=1) - 1
-        for length in range(min(longest, len(self._held)), indent, -1):
+        for length in range(min(self._longest_stop - 1, len(self._held)), indent, -1):
             if any(stop.startswith(self._held[-length:]) for stop in self._stops):
                 return length
         return indent
