@@ -314,6 +314,7 @@ class Runner:
         self._row_type = ctypes.c_float * self.vocab.size
         self._views: dict[int, npt.NDArray[np.float32]] = {}
         """Of rows of logits, by their addresses, which are few. To make one takes as long as to look through it."""
+        self._scratch = np.empty(self.vocab.size, np.float32)
         self.n_params: int = llama.llama_model_n_params(self._model)
         self.size_bytes: int = llama.llama_model_size(self._model)
         self.load_ms = (time.perf_counter() - begin) * 1000
@@ -416,7 +417,8 @@ class Runner:
         """The natural logarithm of the model's own probability of `token` after output `output`."""
         logits = self.logits(output)
         top = logits.max()
-        return float(logits[token] - top - np.log(np.exp(logits - top).sum()))
+        shares = np.subtract(logits, top, out=self._scratch)
+        return float(logits[token] - top - np.log(np.exp(shares, out=shares).sum()))
 
     def save(self, slot: int) -> bytes:
         """Everything `slot` holds in the KV cache, to be loaded again by `load`."""
