@@ -276,6 +276,20 @@ def test_shared_cells_are_free_only_when_their_last_owner_goes() -> None:
     assert table.used == 7
 
 
+def test_spare_is_what_neither_runs_nor_was_used_last() -> None:
+    table = filled(5, 200, words(0, 20), words(100, 30), words(200, 40))
+    assert table.spare == 20 + 30
+    table.admit(words(100, 30), 10)  # runs
+    assert table.spare == 20
+    reuse = table.admit([*words(200, 39), -1], 10)  # takes the newest over
+    assert reuse is not None
+    assert reuse.slot == 2
+    assert table.spare == 0, "what is left idle is the newest now"
+    table.release(1)
+    table.release(2)
+    assert table.spare == 20 + 29
+
+
 def test_a_slot_taken_over_frees_only_the_cells_it_shares_with_nobody() -> None:
     table = KvTable(2, 10)
     for slot, prompt in enumerate((words(0, 6), [*words(0, 5), 99])):

@@ -111,6 +111,13 @@ class KvTable:
         """Cells that busy slots may still fill."""
         return sum(resident.reserved for resident in self._residents)
 
+    @property
+    def spare(self) -> int:
+        """Cells that only idle residents hold, but for the one used last; with shared ones perhaps a few less."""
+        busy = [held for held in self._residents if held.busy]
+        needed = sum(len(held.tokens) for held in (*busy, *self.idle()[-1:]))
+        return max(self.used - needed, 0)
+
     def admit(self, prompt: list[int], headroom: int, *, spare_suffix: bool = False) -> Reuse | None:
         """Make room for a request and `headroom` more tokens, reusing what is there.
 

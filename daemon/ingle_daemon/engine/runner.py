@@ -300,6 +300,9 @@ class Runner:
         weights are multiplied in one way whatever the batch (`opening.py` finds out)."""
         self.interruptible = _on_cpu(options) and self.rewinds
         """`abort` ends a batch at once, and nothing of it stays."""
+        self.passes_over = self.interruptible
+        """Attention takes longer for every cell in the cache, whosever it is. Elsewhere, too, but there less, and to
+        take states out of a GPU's memory and put them back takes longer."""
         self._ballast = options.slots
         self._threads = options.threads
         self.spin = _spin()
