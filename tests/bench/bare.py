@@ -66,7 +66,8 @@ class BareEngine:
     """One model, the starter by default, and one request at a time; it keeps the last one's tokens, and the shelf.
 
     It guesses at what follows only with `guesses`: what is measured otherwise is the model. Threads spin as others
-    allow, or with `adapts` off as the environment says.
+    allow, or with `adapts` off as the environment says. With more `slots` it keeps the tokens of more requests, and
+    puts idle ones on the shelf unless `tidies` is off.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class BareEngine:
         model: Path | None = None,
         guesses: bool = False,
         adapts: bool = True,
+        slots: int = 1,
+        tidies: bool = True,
     ) -> None:
         options = RunnerOptions(
             path=str(model or support.starter_model()),
@@ -90,6 +93,8 @@ class BareEngine:
         self._runner = Runner(options)
         if not adapts:
             self._runner.spin = None
+        self._runner.passes_over &= tidies
+        self._slots = slots
         vocab = self._runner.vocab
         bos, eos = vocab.spelling(vocab.bos), vocab.spelling(vocab.eos)
         sandbox = Sandbox(self._runner.chat_template, bos=bos, eos=eos)
@@ -107,7 +112,7 @@ class BareEngine:
         self._runner.clear()
         self._shelf = Shelf(_SHELF_BYTES)
         capacity = Capacity(batch=self._batch, prefill=self._batch)
-        table = KvTable(1, self._runner.n_ctx, append_only=self._runner.exact)
+        table = KvTable(self._slots, self._runner.n_ctx, append_only=self._runner.exact)
         times = replace(self.times)  # it learns
         self._engine = Engine(self._runner, Cache(self._runner, table, self._shelf), capacity, times, self._on_event)
 

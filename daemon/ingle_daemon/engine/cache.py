@@ -18,8 +18,8 @@ from ingle_daemon.engine.tokens import common_prefix
 __all__ = ["Admission", "Cache", "Joined"]
 
 _WASTE = 1024
-"""Cells that are put up with though no request looks at them: on a CPU attention passes over them, but not for nothing.
-Seven thousand of them take two fifths of a prompt's speed from q8_0, and two thirds from f16."""
+"""Cells that are put up with though no request looks at them: on a CPU attention passes over them, but not for nothing
+(`tests/bench/neighbours.py`)."""
 _SMALL_WASTE = 256
 """The same when there is nothing else to do."""
 _KEPT_SHARE = 0.5
