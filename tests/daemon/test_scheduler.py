@@ -54,7 +54,7 @@ capacities = st.builds(
 
 def step(runners: list[Runner], capacity: Capacity) -> dict[int, int]:
     """One batch: what each sequence got. Counts who was passed over."""
-    served = {piece.id: piece.count for piece in plan(list(runners), capacity)}
+    served = {piece.id: piece.tokens for piece in plan(list(runners), capacity)}
     for runner in runners:
         runner.skipped = 0 if runner.id in served else runner.skipped + 1
     return served
@@ -68,15 +68,15 @@ def test_a_plan_serves_each_sequence_once_within_what_it_has_and_the_batch_holds
     served = plan(list(runners), capacity)
     by_id = {runner.id: runner for runner in runners}
     assert len({piece.id for piece in served}) == len(served)
-    assert all(1 <= piece.count <= by_id[piece.id].pending for piece in served)
-    assert sum(piece.count for piece in served) <= capacity.batch
+    assert all(1 <= piece.tokens <= by_id[piece.id].pending for piece in served)
+    assert sum(piece.tokens for piece in served) <= capacity.batch
 
 
 @quick
 @given(runnables(), capacities)
 def test_prompts_never_get_more_than_their_share_of_the_batch(runners: list[Runner], capacity: Capacity) -> None:
     prompts = {runner.id for runner in runners if not runner.decoding}
-    assert sum(piece.count for piece in plan(list(runners), capacity) if piece.id in prompts) <= capacity.prefill
+    assert sum(piece.tokens for piece in plan(list(runners), capacity) if piece.id in prompts) <= capacity.prefill
 
 
 @quick
@@ -100,7 +100,7 @@ def test_lower_ranks_pause_unless_they_ride_along_or_were_passed_over(
         runner = by_id[piece.id]
         if RANK[runner.priority] > best:
             rides_along = capacity.wide_is_cheap and runner.decoding
-            assert rides_along or (runner.skipped >= capacity.patience and piece.count == 1)
+            assert rides_along or (runner.skipped >= capacity.patience and piece.tokens == 1)
 
 
 @quick
@@ -108,7 +108,7 @@ def test_lower_ranks_pause_unless_they_ride_along_or_were_passed_over(
 def test_within_a_rank_no_prompt_is_read_while_a_shorter_one_waits(runners: list[Runner], capacity: Capacity) -> None:
     for runner in runners:
         runner.skipped = 0
-    served = {piece.id: piece.count for piece in plan(list(runners), capacity)}
+    served = {piece.id: piece.tokens for piece in plan(list(runners), capacity)}
     best = min((RANK[runner.priority] for runner in runners), default=0)
     prompts = [runner for runner in runners if RANK[runner.priority] == best and not runner.decoding]
     prompts.sort(key=lambda runner: (runner.pending, runner.id))

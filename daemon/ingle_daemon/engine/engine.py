@@ -237,7 +237,7 @@ class Engine:
         """Promise every slice its cells; where there are none, the least urgent sequence leaves."""
         promised = []
         for piece in slices:
-            count = piece.count
+            count = piece.tokens
             while run := self._running.get(piece.id):
                 sequence = run.sequence
                 left = sequence.prompt_tokens + sequence.max_new - sequence.evaluated
@@ -305,27 +305,27 @@ class Engine:
     # --- decoding ---
 
     def _decode(self, slices: tuple[Slice, ...]) -> None:
-        items = []
-        sequences = [self._running[piece.id].sequence for piece in slices]
-        for piece, sequence in zip(slices, sequences, strict=True):
+        batch = []
+        tokens = 0
+        for piece in slices:
+            sequence = self._running[piece.id].sequence
             if not sequence.begun:
                 sequence.begun = True
                 self._tell(sequence, Begun())
             start = sequence.evaluated
-            known = sequence.tokens[start : start + piece.count]
-            sequence.draft = sequence.draft[: piece.count - len(known)]
+            known = sequence.tokens[start : start + piece.tokens]
+            sequence.draft = sequence.draft[: piece.tokens - len(known)]
             outputs = 1 + len(sequence.draft) if start + len(known) == len(sequence.tokens) else 0
-            items.append(BatchItem(sequence.slot, start + sequence.shift, [*known, *sequence.draft], outputs))
+            batch.append((sequence, BatchItem(sequence.slot, start + sequence.shift, known + sequence.draft, outputs)))
+            tokens += len(known) + len(sequence.draft)
         begin = self._clock()
-        self._runner.decode(items)
-        self._learn(sum(len(item.tokens) for item in items), self._clock() - begin)
-        for item, sequence in zip(items, sequences, strict=True):
-            self._cache.evaluated(item.slot, item.tokens)
-            sequence.evaluated += len(item.tokens) - len(sequence.draft)
-
-    def _learn(self, tokens: int, seconds: float) -> None:
+        self._runner.decode([item for _, item in batch])
+        seconds = self._clock() - begin
         self._pace.learn(tokens, seconds)
         self._times.learn(tokens, seconds)
+        for sequence, item in batch:
+            self._cache.evaluated(item.slot, item.tokens)
+            sequence.evaluated += len(item.tokens) - len(sequence.draft)
 
     def _sample(self, slices: tuple[Slice, ...]) -> None:
         """Draw tokens for every sequence whose last known token was in the batch."""
@@ -364,7 +364,9 @@ class Engine:
         if self._runner.vocab.is_end(token):
             return "end"
         sequence.tokens.append(token)
-        piece = sequence.healing.take(self._runner.vocab.piece(token))
+        piece = self._runner.vocab.piece(token)
+        if not sequence.healing.done:
+            piece = sequence.healing.take(piece)
         logprobs = (self._runner.logprob(output, token),) if sequence.logprobs and piece else ()
         text = sequence.text.feed(piece)
         reason = sequence.reason_to_stop(now)
@@ -402,11 +404,14 @@ class Engine:
             self._refresh.after(sequence.clocks.arrived, stale, self._pace.seconds(len(stale.tokens) - stale.joint))
 
     def _count_skipped(self, slices: tuple[Slice, ...]) -> None:
-        served = {piece.id for piece in slices}
+        served = [piece.id for piece in slices]
         for run in self._running.values():
             sequence = run.sequence
-            sequence.pauses += sequence.id not in served and not sequence.skipped
-            sequence.skipped = 0 if sequence.id in served else sequence.skipped + 1
+            if sequence.id in served:
+                sequence.skipped = 0
+            else:
+                sequence.pauses += not sequence.skipped
+                sequence.skipped += 1
 
 
 def _urgency(run: _Run) -> tuple[int, float]:
