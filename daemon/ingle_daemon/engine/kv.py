@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 
 from ingle_daemon.engine.splice import Block, find_block
 from ingle_daemon.engine.tokens import common_prefix
@@ -136,7 +136,7 @@ class KvTable:
     def evaluated(self, slot: int, tokens: list[int]) -> None:
         """`tokens` were decoded at the end of `slot`."""
         resident = self._residents[slot]
-        self._extend(resident, tokens, [next(self._new_cell) for _ in tokens])
+        self._fill(resident, tokens)
         resident.reserved = max(resident.reserved - len(tokens), 0)
 
     def retract(self, slot: int, length: int) -> None:
@@ -200,7 +200,7 @@ class KvTable:
             victims = self._victims(len(tokens), slot, None, 0)
             if victims is not None:
                 reuse = self._occupy(slot, None, 0, victims, 0)
-                self._extend(slot, tokens, [next(self._new_cell) for _ in tokens])
+                self._fill(slot, tokens)
                 self.release(slot.slot)
                 return reuse
         return None
@@ -222,7 +222,7 @@ class KvTable:
         """Put back what a busy slot held; False when there is no room, because what was shared is so no more."""
         if self.used + self.promised + len(tokens) > self.cells:
             return False
-        self._extend(self._residents[slot], tokens, [next(self._new_cell) for _ in tokens])
+        self._fill(self._residents[slot], tokens)
         return True
 
     def has_room(self, count: int) -> bool:
@@ -318,8 +318,15 @@ class KvTable:
                 self.garbage += self._append_only
         del resident.tokens[length:], resident.cells[length:]
 
+    def _fill(self, resident: Resident, tokens: list[int]) -> None:
+        """`tokens` stand in cells of their own."""
+        resident.tokens += tokens
+        for cell in islice(self._new_cell, len(tokens)):
+            resident.cells.append(cell)
+            self._owners[cell] = 1
+
     def _extend(self, resident: Resident, tokens: list[int], cells: list[int]) -> None:
+        """`tokens` stand in `cells` of somebody else's, too."""
         resident.tokens += tokens
         resident.cells += cells
-        for cell in cells:  # `Counter.update` takes longer for one cell, and a step of an answer adds one
-            self._owners[cell] = self._owners.get(cell, 0) + 1
+        self._owners.update(cells)
