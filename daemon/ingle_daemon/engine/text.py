@@ -28,6 +28,8 @@ class TextStream:
         self._stops = tuple(stop for stop in stops if stop)
         self._longest_stop = max(map(len, self._stops), default=0)
         self._min_indent = min_indent
+        self._certain = not (self._stops or min_indent)
+        """Whatever comes; there is nothing to hold it back for."""
         self._held = ""
         self.lines = 0
         self.stopped = ""
@@ -42,6 +44,8 @@ class TextStream:
         if self.ended:
             return ""
         self._held += self._decoder.decode(piece)
+        if self._certain:
+            return self._release(len(self._held))
         end = self._end() if self._held else None
         if end is None:
             end = len(self._held) - self._undecided()
