@@ -303,6 +303,8 @@ class Runner:
         self.passes_over = self.interruptible
         """Attention takes longer for every cell in the cache, whosever it is. Elsewhere, too, but there less, and to
         take states out of a GPU's memory and put them back takes longer."""
+        self._goes_on = not _on_cpu(options)
+        """A GPU does when `llama_decode` returns, and nobody would know how long a step takes."""
         self._ballast = options.slots
         self._threads = options.threads
         self.spin = _spin()
@@ -382,14 +384,15 @@ class Runner:
             raise MemoryError
         if result != 0:
             raise RuntimeError(f"llama_decode failed with {result}")
-        llama.llama_synchronize(self._context)  # a GPU goes on meanwhile, and nobody would know how long a step takes
+        if self._goes_on:
+            llama.llama_synchronize(self._context)
 
     def _evaluate(self) -> int:
         if self.spin is None:
             return int(llama.llama_decode(self._context, self._batch))
-        self.spin.begin()
+        begin = time.monotonic()
         result: int = llama.llama_decode(self._context, self._batch)
-        self.spin.end(self._threads)
+        self.spin.computed(time.monotonic() - begin, self._threads)
         return result
 
     def abort(self, yes: bool) -> None:

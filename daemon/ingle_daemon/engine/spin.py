@@ -108,7 +108,7 @@ class Crowd:
 
 
 class Spin:
-    """Spins as long as pays. `begin` and `end` go around every evaluation.
+    """Spins as long as pays. It is told of every evaluation.
 
     What the process does between evaluations counts as theirs: it is little, and to read its time around every one of
     them takes as long as drawing a token.
@@ -117,32 +117,29 @@ class Spin:
     def __init__(self, parallel: Parallel) -> None:
         self._company = Company()
         self._crowd = Crowd(parallel)
-        self._begun = self._wall = 0.0
+        self._wall = 0.0
+        self._window = self._company.window
         self._cpu, self._switches = _used()
 
-    def begin(self) -> None:
-        """Threads begin to compute."""
-        self._begun = time.monotonic()
-
-    def end(self, threads: int) -> None:
-        """So many of them did."""
-        now = time.monotonic()
-        self._wall += now - self._begun
-        if self._wall >= self._company.window:
-            self._end_window(threads, now)
+    def computed(self, seconds: float, threads: int) -> None:
+        """So many threads did for so long."""
+        self._wall += seconds
+        if self._wall >= self._window:
+            self._end_window(threads)
 
     def close(self) -> None:
         """No more of it."""
         self._crowd.leave()
 
-    def _end_window(self, threads: int, now: float) -> None:
+    def _end_window(self, threads: int) -> None:
         cpu, switches = _used()
         spent = Spent(self._wall, cpu - self._cpu, switches - self._switches)
         self._wall, self._cpu, self._switches = 0.0, cpu, switches
-        if threads > 1 and self._company.learn(spent, threads, now):
+        if threads > 1 and self._company.learn(spent, threads, time.monotonic()):
             self._crowd.gather(threads)
         else:
             self._crowd.leave()
+        self._window = self._company.window
 
 
 def _used() -> tuple[float, int]:
