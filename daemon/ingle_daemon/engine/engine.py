@@ -167,7 +167,7 @@ class Engine:
                 run.sequence.guess(self._times, left)
                 left -= len(run.sequence.draft)
         sequences = [run.sequence for run in self._running.values()]
-        if not all(sequence.decoding for sequence in sequences):
+        if False in [sequence.decoding for sequence in sequences]:
             self._choose_prefill(sequences, long=long)
         return plan(sequences, self._capacity)
 

@@ -43,9 +43,11 @@ class TextStream:
         """More bytes in, certain text out."""
         if self.ended:
             return ""
-        self._held += self._decoder.decode(piece)
+        text = self._decoder.decode(piece)
         if self._certain:
-            return self._release(len(self._held))
+            self.lines += text.count("\n")
+            return text
+        self._held += text
         end = self._end() if self._held else None
         if end is None:
             end = len(self._held) - self._undecided()
