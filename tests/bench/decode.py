@@ -27,7 +27,7 @@ from ingle_daemon.engine.worker import default_threads
 
 DEPTHS = (0, 1024, 4096)
 PREFILL, DECODE = 256, 32
-RUNS_BEFORE, RUNS_AFTER, PEER_RUNS = 3, 3, 4
+RUNS_BEFORE, RUNS_AFTER, PEER_RUNS = 6, 6, 8
 WARM_UP = 32
 """Tokens after which the processor and its caches decode as before: llama-bench begins with some, too."""
 
