@@ -28,6 +28,7 @@ class Bench:
         *,
         splice: bool = True,
         wide_is_cheap: bool = False,
+        undisturbed: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.runner = runner
@@ -40,7 +41,14 @@ class Bench:
         capacity = Capacity(runner.batch, prefill=runner.batch, wide_is_cheap=wide_is_cheap)
         times = StepTimes(single=0.01, shared=0.01 if wide_is_cheap else 0.0)
         self.engine = Engine(
-            runner, cache, capacity, times, self._on_event, splice=splice, clock=clock or (lambda: self.now)
+            runner,
+            cache,
+            capacity,
+            times,
+            self._on_event,
+            splice=splice,
+            undisturbed=undisturbed,
+            clock=clock or (lambda: self.now),
         )
 
     def submit(self, number: int, prompt: list[int], priority: Priority, joint: int = 0, answer: int = ANSWER) -> None:

@@ -103,7 +103,7 @@ class BareEngine:
         self._batch = options.batch
         self.times = step_times(self._runner) if guesses else StepTimes(1.0, shared=0.0)
         self._events: list[tuple[float, Event]] = []
-        self._skipped = 0.0
+        self._skipped = self._until = 0.0
         self._heads: dict[tuple[int, ...], bytes] = {}
         self.forget()
 
@@ -114,7 +114,11 @@ class BareEngine:
         capacity = Capacity(batch=self._batch, prefill=self._batch)
         table = KvTable(self._slots, self._runner.n_ctx, append_only=self._runner.exact)
         times = replace(self.times)  # it learns
-        self._engine = Engine(self._runner, Cache(self._runner, table, self._shelf), capacity, times, self._on_event)
+        cache = Cache(self._runner, table, self._shelf)
+        self._engine = Engine(self._runner, cache, capacity, times, self._on_event, undisturbed=self._has_time)
+
+    def _has_time(self) -> bool:
+        return time.perf_counter() < self._until
 
     def _clock(self) -> float:
         return time.monotonic() + self._skipped
@@ -136,8 +140,9 @@ class BareEngine:
             self._skipped += wait
         self._events = []
         begin = time.perf_counter()
+        self._until = begin + seconds
         self._engine.submit(1, request, self._preparer.prepare(request), self._clock())
-        while self._engine.busy and time.perf_counter() < begin + seconds:
+        while self._engine.busy and self._has_time():
             self._engine.step()
         self._engine.cancel(1)
         return begin, self._events

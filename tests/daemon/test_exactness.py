@@ -39,12 +39,14 @@ def alone(runner: Runner, prompts: list[list[int]]) -> list[list[int]]:
     return answers
 
 
-@pytest.mark.parametrize(("seed", "wide_is_cheap"), [(0, False), (1, False), (2, True)])
+@pytest.mark.parametrize(
+    ("seed", "wide_is_cheap", "calm"), [(0, False, 0.0), (1, False, 0.5), (2, True, 0.0), (3, True, 0.5)]
+)
 def test_answers_do_not_depend_on_the_schedule(
-    runner: Runner, prompts: list[list[int]], alone: list[list[int]], seed: int, wide_is_cheap: bool
+    runner: Runner, prompts: list[list[int]], alone: list[list[int]], seed: int, wide_is_cheap: bool, calm: float
 ) -> None:
     rng = random.Random(seed)
-    bench = Bench(runner, wide_is_cheap=wide_is_cheap)
+    bench = Bench(runner, wide_is_cheap=wide_is_cheap, undisturbed=lambda: rng.random() < calm)
     waiting = list(range(len(prompts)))
     rng.shuffle(waiting)
     while waiting or bench.engine.busy:
@@ -53,6 +55,33 @@ def test_answers_do_not_depend_on_the_schedule(
             bench.submit(number, prompts[number], rng.choice(PRIORITIES))
         bench.engine.step()
     assert [bench.answers[number] for number in range(len(prompts))] == alone
+
+
+def test_an_answer_alone_goes_on_within_a_step_until_somebody_comes(
+    runner: Runner, prompts: list[list[int]], alone: list[list[int]]
+) -> None:
+    looks: list[bool] = []
+    bench = Bench(runner, undisturbed=lambda: bool(looks) and looks.pop())
+    bench.submit(0, prompts[0], "ask")
+    while not bench.answers[0]:
+        bench.engine.step()
+    looks += [False, True, True]
+    bench.engine.step()
+    assert bench.answers[0] == alone[0][:4]
+    bench.submit(1, prompts[1], "completion")
+    bench.finish()
+    assert [bench.answers[0], bench.answers[1]] == alone[:2]
+
+
+def test_two_answers_take_turns_however_calm_it_is(runner: Runner, prompts: list[list[int]]) -> None:
+    bench = Bench(runner, undisturbed=lambda: True)
+    bench.submit(0, prompts[0], "ask")
+    bench.submit(1, prompts[1], "ask")
+    while not (bench.answers[0] and bench.answers[1]):
+        bench.engine.step()
+    lengths = [len(bench.answers[0]), len(bench.answers[1])]
+    bench.engine.step()
+    assert [len(bench.answers[0]), len(bench.answers[1])] == [length + 1 for length in lengths]
 
 
 def test_an_answer_that_left_the_cache_and_came_back_goes_on_as_if_nothing_had_been(

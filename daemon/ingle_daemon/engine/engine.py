@@ -56,7 +56,10 @@ class _Run:
 
 
 class Engine:
-    """Many requests on one model. Not thread-safe."""
+    """Many requests on one model. Not thread-safe.
+
+    As long as `undisturbed` says that nobody came, a step goes on with the tokens of an answer that is alone.
+    """
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Engine:
         emit: Emit,
         *,
         splice: bool = True,
+        undisturbed: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
@@ -77,6 +81,7 @@ class Engine:
         self._pace = Pace(capacity.prefill)
         self.interrupts = Interrupts(runner.abort)
         self._emit = emit
+        self._undisturbed = undisturbed
         self._clock = clock
         self._waiting: list[_Run] = []
         self._running: dict[int, _Run] = {}
@@ -128,7 +133,7 @@ class Engine:
             self._tell(run.sequence, Done("cancelled", timings=run.sequence.timings(self._clock())))
 
     def step(self) -> None:
-        """One batch."""
+        """One batch, or more: see the class."""
         if self._cache.worn:
             self._compact(keep_idle=True)
         self._admit()
@@ -146,6 +151,9 @@ class Engine:
                 self.interrupts.end()
         self._sample(slices)
         self._count_skipped(slices)
+        while self._undisturbed() and (run := self._alone()):
+            self._decode_next(run.sequence)
+            self._draw(run, 0)
 
     def _begin_long(self) -> bool:
         """Whether this step may take its time: it can be interrupted, and nobody's next token waits for it."""
@@ -160,8 +168,7 @@ class Engine:
         )
 
     def _plan(self, *, long: bool) -> tuple[Slice, ...]:
-        # What is guessed is evaluated beside other tokens, and may not make the answer another one for a little speed.
-        if self._times.guessing_pays and (self._runner.exact or self._capacity.wide_is_cheap):
+        if self._guesses:
             left = LONGEST if self._runner.rewinds else 0
             for run in self._running.values():
                 run.sequence.guess(self._times, left)
@@ -178,6 +185,11 @@ class Engine:
             prefill = self._pace.long_slice
         if prefill != self._capacity.prefill:
             self._capacity = replace(self._capacity, prefill=prefill)
+
+    @property
+    def _guesses(self) -> bool:
+        """What is guessed is evaluated beside other tokens, and may not change the answer for a bit of speed."""
+        return self._times.guessing_pays and (self._runner.exact or self._capacity.wide_is_cheap)
 
     def rest(self) -> float | None:
         """Nobody waits for anything: do what was put off. Returns the seconds until there is more to do, if ever."""
@@ -326,6 +338,30 @@ class Engine:
         for sequence, item in batch:
             self._cache.evaluated(item.slot, item.tokens)
             sequence.evaluated += len(item.tokens) - len(sequence.draft)
+
+    def _alone(self) -> _Run | None:
+        """The only run, if all it has left to evaluate is the token drawn last: then there is nothing to plan."""
+        if self._waiting or len(self._running) != 1 or self._cache.worn:
+            return None
+        (run,) = self._running.values()
+        sequence = run.sequence
+        if not sequence.decoding or sequence.pending != 1:
+            return None
+        if self._guesses and self._runner.rewinds:
+            sequence.guess(self._times, LONGEST)
+            if sequence.draft:
+                return None
+        left = sequence.prompt_tokens + sequence.max_new - sequence.evaluated
+        return run if self._cache.reserve(sequence.slot, 1, min(_HEADROOM, left)) else None
+
+    def _decode_next(self, sequence: Sequence) -> None:
+        """`_decode` for the token drawn last."""
+        token = sequence.tokens[-1:]
+        begin = self._clock()
+        self._runner.decode([BatchItem(sequence.slot, sequence.evaluated + sequence.shift, token, 1)])
+        self._times.learn(1, self._clock() - begin)
+        self._cache.evaluated(sequence.slot, token)
+        sequence.evaluated += 1
 
     def _sample(self, slices: tuple[Slice, ...]) -> None:
         """Draw tokens for every sequence whose last known token was in the batch."""

@@ -102,6 +102,7 @@ class Worker:
         self._snapshot = Path(load.snapshots) / _key(load)
         shelf = Shelf(_SHELF_BYTES)
         read_snapshot(self._snapshot, shelf)
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._engine = Engine(
             self._runner,
             Cache(self._runner, self._new_table(), shelf),
@@ -109,8 +110,8 @@ class Worker:
             times,
             self._emit,
             splice=load.splice,
+            undisturbed=self._commands.empty,
         )
-        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._preparing: set[int] = set()
         self._pool = ThreadPoolExecutor(_PREPARERS, "prepare")
