@@ -169,12 +169,12 @@ class Engine:
 
     def _plan(self, *, long: bool) -> tuple[Slice, ...]:
         if self._guesses:
-            left = LONGEST if self._runner.rewinds else 0
+            left = LONGEST
             for run in self._running.values():
                 run.sequence.guess(self._times, left)
                 left -= len(run.sequence.draft)
         sequences = [run.sequence for run in self._running.values()]
-        if False in [sequence.decoding for sequence in sequences]:
+        if not all(sequence.decoding for sequence in sequences):
             self._choose_prefill(sequences, long=long)
         return plan(sequences, self._capacity)
 
@@ -188,8 +188,10 @@ class Engine:
 
     @property
     def _guesses(self) -> bool:
-        """What is guessed is evaluated beside other tokens, and may not change the answer for a bit of speed."""
-        return self._times.guessing_pays and (self._runner.exact or self._capacity.wide_is_cheap)
+        """What is guessed is evaluated beside other tokens, and may not change the answer for a bit of speed; and what
+        was guessed wrong is taken back."""
+        harmless = self._runner.exact or self._capacity.wide_is_cheap
+        return harmless and self._runner.rewinds and self._times.guessing_pays
 
     def rest(self) -> float | None:
         """Nobody waits for anything: do what was put off. Returns the seconds until there is more to do, if ever."""
@@ -252,8 +254,7 @@ class Engine:
             count = piece.tokens
             while run := self._running.get(piece.id):
                 sequence = run.sequence
-                left = sequence.prompt_tokens + sequence.max_new - sequence.evaluated
-                if self._cache.reserve(sequence.slot, count, min(_HEADROOM, left)):
+                if self._cache.reserve(sequence.slot, count, min(_HEADROOM, sequence.room)):
                     break
                 if sequence.draft:  # nobody makes room for a guess
                     sequence.draft = []
@@ -347,12 +348,11 @@ class Engine:
         sequence = run.sequence
         if not sequence.decoding or sequence.pending != 1:
             return None
-        if self._guesses and self._runner.rewinds:
+        if self._guesses:
             sequence.guess(self._times, LONGEST)
             if sequence.draft:
                 return None
-        left = sequence.prompt_tokens + sequence.max_new - sequence.evaluated
-        return run if self._cache.reserve(sequence.slot, 1, min(_HEADROOM, left)) else None
+        return run if self._cache.reserve(sequence.slot, 1, min(_HEADROOM, sequence.room)) else None
 
     def _decode_next(self, sequence: Sequence) -> None:
         """`_decode` for the token drawn last."""

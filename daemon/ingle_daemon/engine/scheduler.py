@@ -62,8 +62,6 @@ def plan(runnable: Sequence[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
     """The next batch; `runnable` in order of arrival. Every sequence in it has something pending."""
     if not runnable:
         return ()
-    if len(runnable) == 1:
-        return _alone(runnable[0], capacity)
     best = min(RANK[sequence.priority] for sequence in runnable)
     wishes = [_wish(sequence, RANK[sequence.priority] == best, capacity) for sequence in runnable]
     wishes.sort(key=_BY_URGENCY)
@@ -76,13 +74,6 @@ def plan(runnable: Sequence[Runnable], capacity: Capacity) -> tuple[Slice, ...]:
             batch_left -= count
             prefill_left -= 0 if wish.decoding else count
     return tuple(served)
-
-
-def _alone(sequence: Runnable, capacity: Capacity) -> tuple[Slice, ...]:
-    """The same where there is nobody to share with, which is the case between most tokens of most answers."""
-    most = capacity.batch if sequence.decoding else min(capacity.batch, capacity.prefill)
-    count = min(sequence.pending, most)
-    return (Slice(sequence.id, count),) if count else ()
 
 
 class _Wish(NamedTuple):

@@ -82,6 +82,11 @@ class Sequence:
         return (self.hold or len(self.tokens)) - self.evaluated + len(self.draft)
 
     @property
+    def room(self) -> int:
+        """Tokens that may be evaluated yet, all that may still be drawn among them."""
+        return self.prompt_tokens + self.max_new - self.evaluated
+
+    @property
     def complete(self) -> bool:
         """Every known token is evaluated: the next one can be drawn."""
         return self.evaluated == len(self.tokens)
